@@ -1,0 +1,126 @@
+/* champ.h -- the persistent hash trie (CHAMP) below maps and sets.
+ *
+ * A tree is (root slot, count): root is 0 when empty, else a heap node or a
+ * packed node record. Functions take trees of width 2 (map) or 1 (set) and
+ * work on any mix of heap and packed nodes.
+ *
+ * Ownership: "returns new" results own one reference to their root.
+ * User code (__hash__, __eq__, decoders) runs only while no node is half built.
+ */
+#ifndef PS_CHAMP_H
+#define PS_CHAMP_H
+
+#include "node.h"
+
+typedef struct {
+    ps_slot root;
+    Py_ssize_t count;
+} ps_tree;
+
+/* Position bits of a key, level by level; H2 is computed when first needed. */
+typedef struct {
+    PyObject *key; /* borrowed; NULL when the key is the packed slot `packed` */
+    ps_slot packed;
+    uint64_t h1;
+    uint64_t h2;
+    bool has_h2;
+} ps_hashed;
+
+/* Start from a key object (computes H1) or from a slot. 0, -1 on error. */
+int ps_hashed_init(ps_state *st, ps_hashed *h, PyObject *key);
+int ps_hashed_init_slot(ps_state *st, ps_hashed *h, ps_slot key);
+/* Index 0..PS_WIDTH-1 at level < PS_MAX_LEVEL; -1 on error. */
+int ps_hashed_index_h2(ps_state *st, ps_hashed *h, int level);
+PS_INLINE int
+ps_hash_bits(uint64_t h, int bits, int level)
+{
+    /* The top bits come first, so that sorting by hash gives the trie's order.
+     * H1 cut to `bits` bits uses its topmost ones. */
+    uint64_t cut = bits == 64 ? h : h & ~(UINT64_MAX >> bits);
+    return (int)((cut << (PS_BITS * level)) >> (64 - PS_BITS));
+}
+PS_INLINE int
+ps_hashed_index(ps_state *st, ps_hashed *h, int level)
+{
+    if (PS_LIKELY(level < PS_H1_LEVELS)) {
+        return ps_hash_bits(h->h1, PS_H1_BITS, level);
+    }
+    return ps_hashed_index_h2(st, h, level);
+}
+
+/* ---- champ_find.c */
+/* PS_FOUND: *value is a new reference (width 2; NULL slot allowed for value). */
+ps_found ps_champ_get(ps_state *st, ps_slot root, int width, PyObject *key, PyObject **value);
+ps_found ps_champ_contains(ps_state *st, ps_slot root, int width, PyObject *key);
+/* Borrowed slots of the entry equal to h's key, searched from a node of `level`. */
+ps_found ps_champ_find_entry(ps_state *st, ps_slot root, int width, int level, ps_hashed *h,
+                             ps_slot *key, ps_slot *value);
+
+/* ---- champ_update.c */
+typedef enum {
+    PS_FAILED = -1,    /* exception set, tree as it was */
+    PS_UNCHANGED = 0,  /* the tree already was so */
+    PS_ADDED = 1,
+    PS_REPLACED = 2,
+    PS_REMOVED = 3,
+} ps_change;
+
+/* Insert or replace. value == NULL for sets. *t is updated; with in_place the
+ * nodes whose whole path is referenced once are written in place (evolvers),
+ * else t's old root keeps its value and t gets a new one (the old reference is
+ * consumed either way). An old value that was replaced is given back in
+ * *garbage (owned, may be 0) so that its destructor runs when the caller is ready. */
+ps_change ps_champ_set(ps_state *st, ps_tree *t, int width, PyObject *key, PyObject *value,
+                       bool in_place, ps_slot garbage[2]);
+/* Remove. garbage[0], garbage[1]: the removed key and value, owned, may be 0. */
+ps_change ps_champ_remove(ps_state *st, ps_tree *t, int width, PyObject *key, bool in_place,
+                          ps_slot garbage[2]);
+/* Track what an evolver built, so that the tree can be shared. */
+void ps_champ_publish(ps_state *st, ps_slot root);
+
+/* ---- champ_build.c: bulk construction */
+/* n keys (and values, NULL for sets), borrowed. Later duplicates win their value,
+ * the first key is kept. Returns 0 and a new tree, or -1. */
+int ps_champ_build(ps_state *st, int width, PyObject *const *keys, PyObject *const *values,
+                   Py_ssize_t stride, Py_ssize_t n, ps_tree *out);
+
+/* ---- champ_iter.c */
+typedef struct {
+    ps_node *node[PS_MAX_LEVEL + 1]; /* owned */
+    int next_child[PS_MAX_LEVEL + 1];
+    int level;       /* -1: finished */
+    int next_entry;  /* entry of node[level] that comes next */
+    int n_entries;
+    int width;
+} ps_champ_iter;
+int ps_champ_iter_init(ps_state *st, ps_champ_iter *it, ps_slot root, int width);
+/* 1: *key and *value are slots borrowed from the iterator until the next call;
+ * 0: end; -1: exception. */
+int ps_champ_iter_next(ps_state *st, ps_champ_iter *it, ps_slot *key, ps_slot *value);
+void ps_champ_iter_clear(ps_champ_iter *it);
+
+/* ---- champ_algebra.c: two trees; shared subtrees are skipped or reused */
+/* 1 equal, 0 not, -1 error. Values compared by identity, then ==. */
+int ps_champ_equal(ps_state *st, ps_tree a, ps_tree b, int width);
+/* a | b: entries of b win their values, keys of a are kept. Returns 0 and a new
+ * tree (a's or b's own root when nothing else is needed), or -1. */
+int ps_champ_union(ps_state *st, ps_tree a, ps_tree b, int width, ps_tree *out);
+int ps_champ_intersection(ps_state *st, ps_tree a, ps_tree b, int width, ps_tree *out);
+int ps_champ_difference(ps_state *st, ps_tree a, ps_tree b, int width, ps_tree *out);
+int ps_champ_symmetric_difference(ps_state *st, ps_tree a, ps_tree b, int width, ps_tree *out);
+int ps_champ_is_subset(ps_state *st, ps_tree a, ps_tree b, int width);   /* 1, 0, -1 */
+int ps_champ_is_disjoint(ps_state *st, ps_tree a, ps_tree b, int width); /* 1, 0, -1 */
+
+/* ---- champ_diff.c */
+/* Calls visit for every key whose entry differs: in a only (b_value 0), in b
+ * only (a_value 0), or in both with values that are neither identical nor equal
+ * with the same type (True -> 1 is an edit). Slots are borrowed for the call.
+ * A set gives its key slot as value. Stops at the first non-zero result and
+ * returns it. */
+typedef int (*ps_diff_visit)(ps_state *st, void *arg, ps_slot key, ps_slot a_value, ps_slot b_value);
+int ps_champ_diff(ps_state *st, ps_tree a, ps_tree b, int width, ps_diff_visit visit, void *arg);
+
+/* ---- champ_check.c: every invariant; -1 with AssertionError */
+int ps_champ_check(ps_state *st, ps_tree t, int width);
+
+#endif

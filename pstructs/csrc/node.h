@@ -1,0 +1,239 @@
+/* node.h -- nodes of the trie and the slots in them.
+ *
+ * A slot is one 64-bit word: a key, a value or a child.
+ *
+ *     heap    PyObject *                               low bit 0
+ *     packed  pack id : 20 | offset : 40 | 0001        low bit 1
+ *     empty   0
+ *
+ * A packed slot names bytes of an open pack (pack.h): an encoded key, an
+ * encoded value, or a node record. One tree may mix both kinds anywhere. A
+ * packed slot owns one reference to its Pack object, so the bytes stay mapped.
+ *
+ * A node holds `width` slots an entry (2: map, 1: set), entries first, then
+ * children, both in the order of their hash position:
+ *
+ *     slots:  k0 v0 k1 v1 ... | c0 c1 ...
+ *
+ *     datamap   bit i set: position i has an inline entry
+ *     nodemap   bit i set: position i has a child
+ *
+ * A collision node (level PS_MAX_LEVEL only) has nodemap == ~0 and the number
+ * of its entries in datamap; it has no children.
+ *
+ * There are two node types, so that the garbage collector never sees trees of
+ * atoms: plain nodes have no GC header and hold atoms and plain nodes only;
+ * everything else is a GC node. A GC node is tracked once it is full; an
+ * evolver's new nodes stay untracked until persistent().
+ */
+#ifndef PS_NODE_H
+#define PS_NODE_H
+
+#include "bits.h"
+#include "state.h"
+
+typedef uint64_t ps_slot;
+
+#define PS_SLOT_OFFSET_BITS 40
+#define PS_SLOT_MAX_OFFSET ((UINT64_C(1) << PS_SLOT_OFFSET_BITS) - 1)
+#define PS_SLOT_MAX_PACK ((1u << 20) - 1)
+
+typedef struct {
+    PyObject_HEAD
+    uint32_t datamap;
+    uint32_t nodemap;
+    uint64_t meta; /* packed slot of where this node was saved (owned) or 0, with flags in the low 4 bits */
+    ps_slot slots[];
+} ps_node;
+
+#define PS_META_WIDTH2 1u  /* two slots an entry */
+#define PS_META_PACKED 2u  /* some slot is packed */
+#define PS_META_FLAGS 15u
+
+/* ---- slots */
+PS_INLINE bool
+ps_slot_is_packed(ps_slot s)
+{
+    return s & 1;
+}
+
+PS_INLINE ps_slot
+ps_slot_pack(uint32_t pack_id, uint64_t offset)
+{
+    return ((uint64_t)pack_id << 44) | (offset << 4) | 1;
+}
+
+PS_INLINE uint32_t
+ps_slot_pack_id(ps_slot s)
+{
+    return (uint32_t)(s >> 44);
+}
+
+PS_INLINE uint64_t
+ps_slot_offset(ps_slot s)
+{
+    return (s >> 4) & PS_SLOT_MAX_OFFSET;
+}
+
+PS_INLINE ps_slot
+ps_slot_heap(void *p)
+{
+    return (ps_slot)(uintptr_t)p;
+}
+
+PS_INLINE PyObject *
+ps_slot_obj(ps_slot s)
+{
+    return (PyObject *)(uintptr_t)s;
+}
+
+PS_INLINE ps_node *
+ps_slot_node(ps_slot s)
+{
+    return (ps_node *)(uintptr_t)s;
+}
+
+/* New reference to whatever the slot names. The slot is not empty. */
+PS_INLINE ps_slot
+ps_slot_incref(ps_state *st, ps_slot s)
+{
+    if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+        Py_INCREF(st->packs[ps_slot_pack_id(s)]);
+    }
+    else {
+        Py_INCREF(ps_slot_obj(s));
+    }
+    return s;
+}
+
+PS_INLINE void
+ps_slot_decref(ps_state *st, ps_slot s)
+{
+    if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+        Py_DECREF(st->packs[ps_slot_pack_id(s)]);
+    }
+    else {
+        Py_DECREF(ps_slot_obj(s));
+    }
+}
+
+PS_INLINE void
+ps_slot_xdecref(ps_state *st, ps_slot s)
+{
+    if (s) {
+        ps_slot_decref(st, s);
+    }
+}
+
+/* ---- what the pack layer does for the layers below it (pack_ops.c fills it in) */
+typedef struct ps_pack_ops {
+    /* New reference: the record at ref as a heap node of that width, its entry
+     * and child slots packed, its meta naming ref. NULL with an exception when
+     * the record is damaged or its level is not `level`. */
+    ps_node *(*node)(ps_state *st, ps_slot ref, int width, int level);
+    /* New reference: the decoded key or value at ref. */
+    PyObject *(*value)(ps_state *st, ps_slot ref);
+    /* 1 / 0: the key encoded at ref equals key; -1 with an exception. */
+    int (*key_eq)(ps_state *st, ps_slot ref, PyObject *key);
+    /* Look key up below the record at ref, in place. h1 is the whole H1 of key.
+     * PS_FOUND: *key_ref and *value_ref (0 in sets) are packed slots, borrowed:
+     * valid as long as ref's pack and its imports stay open. */
+    ps_found (*find)(ps_state *st, ps_slot ref, int width, int level, uint64_t h1,
+                     PyObject *key, ps_slot *key_ref, ps_slot *value_ref);
+    /* Number of entries below the record at ref; -1 with an exception. */
+    Py_ssize_t (*count)(ps_state *st, ps_slot ref);
+    /* Whether two node records are known to hold the same subtree: the same
+     * record, or equal digests. Never raises; 0 when in doubt. */
+    int (*same)(ps_state *st, ps_slot a, ps_slot b);
+} ps_pack_ops;
+
+/* ---- nodes */
+int ps_node_init(ps_state *st, PyObject *module);
+
+PS_INLINE int
+ps_node_width(const ps_node *n)
+{
+    return (n->meta & PS_META_WIDTH2) ? 2 : 1;
+}
+
+PS_INLINE bool
+ps_node_is_collision(const ps_node *n)
+{
+    return n->nodemap == UINT32_MAX;
+}
+
+PS_INLINE int
+ps_node_entries(const ps_node *n)
+{
+    return PS_UNLIKELY(ps_node_is_collision(n)) ? (int)n->datamap : ps_popcount(n->datamap);
+}
+
+PS_INLINE int
+ps_node_children(const ps_node *n)
+{
+    return PS_UNLIKELY(ps_node_is_collision(n)) ? 0 : ps_popcount(n->nodemap);
+}
+
+PS_INLINE Py_ssize_t
+ps_node_size(const ps_node *n)
+{
+    return (Py_ssize_t)ps_node_entries(n) * ps_node_width(n) + ps_node_children(n);
+}
+
+PS_INLINE bool
+ps_node_is_gc(ps_state *st, const ps_node *n)
+{
+    return Py_TYPE(n) == st->node_gc;
+}
+
+/* Where the node was saved: a packed slot (borrowed) or 0. */
+PS_INLINE ps_slot
+ps_node_saved(const ps_node *n)
+{
+    uint64_t ref = n->meta & ~(uint64_t)PS_META_FLAGS;
+    return ref ? (ref | 1) : 0;
+}
+
+/* Remember that n was saved at ref (a packed slot, borrowed; a reference to its
+ * pack is taken), replacing what was remembered. */
+void ps_node_set_saved(ps_state *st, ps_node *n, ps_slot ref);
+
+/* A node with its bitmaps set and its slots not initialised, untracked. The
+ * caller fills every slot before any other call, then ps_node_seal()s it. */
+ps_node *ps_node_new(ps_state *st, bool gc, int width, uint32_t datamap, uint32_t nodemap,
+                     Py_ssize_t size);
+
+/* Track a full GC node; nothing for a plain one. */
+void ps_node_track(ps_state *st, ps_node *n);
+
+/* Whether a value needs a GC node around it. An exact tuple, or an own
+ * collection, that the collector does not track counts as an atom. */
+bool ps_needs_gc(ps_state *st, PyObject *v);
+bool ps_slot_needs_gc(ps_state *st, ps_slot s);
+
+/* New reference to the child in slot s as a heap node, read from its pack when
+ * it lives there. level is the child's level. */
+PS_INLINE ps_node *
+ps_slot_open(ps_state *st, ps_slot s, int width, int level)
+{
+    if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+        return st->pack_ops->node(st, s, width, level);
+    }
+    Py_INCREF(ps_slot_obj(s));
+    return ps_slot_node(s);
+}
+
+/* New reference to the key or value in slot s, decoded when it is packed. */
+PS_INLINE PyObject *
+ps_slot_get(ps_state *st, ps_slot s)
+{
+    if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+        return st->pack_ops->value(st, s);
+    }
+    return Py_NewRef(ps_slot_obj(s));
+}
+
+/* 1 / 0: the key in slot s equals key; -1 with an exception. Runs user code. */
+int ps_slot_key_eq(ps_state *st, ps_slot s, PyObject *key);
+
+#endif

@@ -1,0 +1,42 @@
+/* state.h -- the module state: heap types, open packs, caches. No mutable globals. */
+#ifndef PS_STATE_H
+#define PS_STATE_H
+
+#include "base.h"
+#include "hash.h"
+
+#define PS_FREELIST 64
+
+struct ps_state {
+    /* node.c */
+    PyTypeObject *node_plain;
+    PyTypeObject *node_gc;
+    /* Python types */
+    PyTypeObject *map;
+    PyTypeObject *set;
+    PyTypeObject *map_evolver;
+    PyTypeObject *set_evolver;
+    PyTypeObject *keys_view;
+    PyTypeObject *values_view;
+    PyTypeObject *items_view;
+    PyTypeObject *iterator;
+    PyTypeObject *pack;
+    PyTypeObject *pack_writer;
+    /* error.c */
+    PyObject *errors; /* __dict__ of pstructs.errors, or NULL */
+    /* hash.c */
+    ps_hash_state hash;
+    /* pack layer: open packs by id (borrowed; a Pack takes itself out when it dies) */
+    PyObject **packs;
+    uint32_t packs_size;
+    const struct ps_pack_ops *pack_ops; /* what lower layers may ask of packs: node.h */
+    PyObject *pack_slots[8]; /* owned; meaning is private to the pack layer */
+    /* empty map and set, spare map objects */
+    PyObject *empty_map;
+    PyObject *empty_set;
+};
+
+ps_state *ps_state_of_module(PyObject *module);
+ps_state *ps_state_of_type(PyTypeObject *type); /* one of our types or a subclass */
+
+#endif

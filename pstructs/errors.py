@@ -1,0 +1,147 @@
+"""Every error that pstructs raises, in one small tree.
+
+`PstructsError` is the root. Each class also derives from the built-in exception that a caller
+would expect (`TypeError`, `ValueError`, `KeyError`, `OSError`), so code written against the
+built-ins goes on working. A message says what was wrong, with which value, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "CodecError",
+    "DamagedPackError",
+    "EvolverBusyError",
+    "ForeignPackError",
+    "FuturePackError",
+    "HeadMovedError",
+    "InputFormatError",
+    "MergeConflictError",
+    "MissingPackError",
+    "MissingVersionError",
+    "PackError",
+    "PstructsError",
+    "ShareError",
+    "StoreClosedError",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreFullError",
+    "StorePathError",
+    "UnsavableError",
+    "UnsavableKeyError",
+    "UnsavableValueError",
+]
+
+
+class PstructsError(Exception):
+    """Root of all errors of this library."""
+
+
+class EvolverBusyError(PstructsError, RuntimeError):
+    """An evolver was written to while one of its own operations was still running."""
+
+
+class MergeConflictError(PstructsError, ValueError):
+    """A three-way merge met keys that both sides changed, and no resolver decided.
+
+    Attributes
+    ----------
+    conflicts : tuple
+        One `(key, base, ours, theirs)` for each key; a missing side is `pstructs.ABSENT`.
+    """
+
+    def __init__(self, message: str, conflicts: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.conflicts = conflicts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.conflicts))
+
+
+class CodecError(PstructsError, ValueError):
+    """A codec can't be registered, or it returned something that can't be written."""
+
+
+class UnsavableError(PstructsError, TypeError):
+    """A key or value has a type that packs can't hold."""
+
+
+class UnsavableKeyError(UnsavableError):
+    """A key has a type outside the hash domain: it works in memory and can't be saved."""
+
+
+class UnsavableValueError(UnsavableError):
+    """A value has a type that packs can't hold and no codec is registered for it."""
+
+
+class PackError(PstructsError, ValueError):
+    """A pack can't be read."""
+
+
+class DamagedPackError(PackError):
+    """Bytes of a pack are not what was written: truncated, flipped, or made up."""
+
+
+class ForeignPackError(PackError):
+    """The bytes are not a pack, or one of another hash domain."""
+
+
+class FuturePackError(PackError):
+    """The pack was written by a later version with features that this one lacks."""
+
+
+class MissingPackError(PackError, LookupError):
+    """A pack refers to another pack that can't be found."""
+
+
+class StoreError(PstructsError):
+    """A snapshot store can't do what was asked."""
+
+
+class StorePathError(StoreError, OSError):
+    """The path given for a store can't be one."""
+
+
+class StoreClosedError(StoreError, ValueError):
+    """The store was closed, or refuses writes after a failed sync."""
+
+
+class StoreFullError(StoreError, OSError):
+    """The disk is full; nothing was committed."""
+
+
+class StoreDamagedError(StoreError):
+    """The catalog of a store, or a pack it lists, is damaged."""
+
+
+class MissingVersionError(StoreError, LookupError):
+    """No version, head or tag has this name."""
+
+
+class HeadMovedError(StoreError):
+    """Someone else moved the head since it was read."""
+
+
+class ShareError(PstructsError, RuntimeError):
+    """A shared collection can't be published or reached."""
+
+
+class InputFormatError(PstructsError, ValueError):
+    """A line of an input file can't be read.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    line : int
+        Number of the line, from 1; 0 when the file as a whole is meant.
+    """
+
+    def __init__(self, path: str, line: int, problem: str) -> None:
+        where = f"{path}:{line}" if line else path
+        super().__init__(f"{where}: {problem}")
+        self.path, self.line, self.problem = path, line, problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.path, self.line, self.problem))
