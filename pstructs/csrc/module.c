@@ -1,0 +1,88 @@
+/* module.c -- pstructs._core: the module, its state and its functions. */
+#include "hash.h"
+#include "state.h"
+
+static struct PyModuleDef core_module;
+
+ps_state *
+ps_state_of_module(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+ps_state *
+ps_state_of_type(PyTypeObject *type)
+{
+    PyObject *module = PyType_GetModuleByDef(type, &core_module);
+    return module == NULL ? NULL : PyModule_GetState(module);
+}
+
+static int
+core_exec(PyObject *module)
+{
+    ps_state *st = ps_state_of_module(module);
+#if defined(__x86_64__) && defined(__POPCNT__)
+    if (!__builtin_cpu_supports("popcnt") || !__builtin_cpu_supports("sse4.2")) {
+        PyErr_SetString(PyExc_ImportError,
+                        "this build of pstructs needs a processor with SSE4.2 and POPCNT; "
+                        "build it with PSTRUCTS_PORTABLE=1 in the environment");
+        return -1;
+    }
+#endif
+    if (ps_hash_init(st) < 0) {
+        return -1;
+    }
+    return PyModule_AddIntConstant(module, "HASH_DOMAIN", (long)PS_HASH_DOMAIN);
+}
+
+static int
+core_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    ps_state *st = ps_state_of_module(module);
+    Py_VISIT(st->errors);
+    return ps_hash_traverse(st, visit, arg);
+}
+
+static int
+core_clear(PyObject *module)
+{
+    ps_state *st = ps_state_of_module(module);
+    Py_CLEAR(st->errors);
+    ps_hash_clear(st);
+    return 0;
+}
+
+static void
+core_free(void *module)
+{
+    core_clear(module);
+}
+
+static PyMethodDef core_methods[] = {
+    {"stable_hash", ps_stable_hash, METH_O,
+     "stable_hash(obj, /)\n--\n\nH1 of obj in the hash domain, as an unsigned 64-bit integer."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, core_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pstructs._core",
+    .m_doc = "The C core of pstructs.",
+    .m_size = sizeof(ps_state),
+    .m_methods = core_methods,
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+    .m_free = core_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}
