@@ -78,26 +78,54 @@ ps_change ps_champ_remove(ps_state *st, ps_tree *t, int width, PyObject *key, bo
 /* Track what an evolver built, so that the tree can be shared. */
 void ps_champ_publish(ps_state *st, ps_slot root);
 
+/* Visit what an evolver's root reaches through untracked nodes, as its own. */
+int ps_champ_visit_untracked(ps_state *st, ps_slot root, visitproc visit, void *arg);
+/* New node of two entries (slots borrowed) with different keys, at `level` or, while
+ * their positions agree, in a chain of nodes below it. NULL on error. */
+ps_node *ps_champ_pair(ps_state *st, int width, int level, const ps_slot *a, ps_hashed *ha,
+                       const ps_slot *b, ps_hashed *hb);
+
 /* ---- champ_build.c: bulk construction */
-/* n keys (and values, NULL for sets), borrowed. Later duplicates win their value,
- * the first key is kept. Returns 0 and a new tree, or -1. */
-int ps_champ_build(ps_state *st, int width, PyObject *const *keys, PyObject *const *values,
-                   Py_ssize_t stride, Py_ssize_t n, ps_tree *out);
+/* items: n * width owned references, interleaved (k0 v0 k1 v1 ... or k0 k1 ...); all
+ * are consumed, whatever happens. Of equal keys the first key and the last value are
+ * kept. Returns 0 and a new tree, or -1. */
+int ps_champ_build(ps_state *st, int width, PyObject **items, Py_ssize_t n, ps_tree *out);
 
 /* ---- champ_iter.c */
 typedef struct {
-    ps_node *node[PS_MAX_LEVEL + 1]; /* owned */
-    int next_child[PS_MAX_LEVEL + 1];
-    int level;       /* -1: finished */
-    int next_entry;  /* entry of node[level] that comes next */
-    int n_entries;
-    int width;
+    const ps_slot *entry; /* next entry of the current node */
+    const ps_slot *stop;  /* behind its last entry */
+    ps_node *node[PS_MAX_LEVEL + 1]; /* owned; the path to the current node */
+    int8_t child[PS_MAX_LEVEL + 1];  /* next child to visit, a level */
+    int8_t level;                    /* of the current node; -1: finished */
+    int8_t width;
 } ps_champ_iter;
 int ps_champ_iter_init(ps_state *st, ps_champ_iter *it, ps_slot root, int width);
-/* 1: *key and *value are slots borrowed from the iterator until the next call;
- * 0: end; -1: exception. */
-int ps_champ_iter_next(ps_state *st, ps_champ_iter *it, ps_slot *key, ps_slot *value);
+int ps_champ_iter_descend(ps_state *st, ps_champ_iter *it); /* 1 more, 0 end, -1 error */
 void ps_champ_iter_clear(ps_champ_iter *it);
+
+/* 1: *entry points at a key slot (and its value slot), borrowed from the iterator
+ * until the next call; 0: end; -1: exception. */
+PS_INLINE int
+ps_champ_iter_next(ps_state *st, ps_champ_iter *it, const ps_slot **entry)
+{
+    if (PS_UNLIKELY(it->entry == it->stop)) {
+        int more = ps_champ_iter_descend(st, it);
+        if (more <= 0) {
+            return more;
+        }
+    }
+    *entry = it->entry;
+    it->entry += it->width;
+    return 1;
+}
+
+/* ---- champ_partition.c */
+/* Number of entries below a slot (0: none). Walks heap nodes, asks packs. -1 on error. */
+Py_ssize_t ps_champ_count(ps_state *st, ps_slot slot, int width, int level);
+/* The i-th of n disjoint parts, cut along subtree boundaries. 0 and a new tree, -1. */
+int ps_champ_partition(ps_state *st, ps_tree t, int width, Py_ssize_t i, Py_ssize_t n,
+                       ps_tree *out);
 
 /* ---- champ_algebra.c: two trees; shared subtrees are skipped or reused */
 /* 1 equal, 0 not, -1 error. Values compared by identity, then ==. */

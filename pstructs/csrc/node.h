@@ -208,8 +208,22 @@ void ps_node_track(ps_state *st, ps_node *n);
 
 /* Whether a value needs a GC node around it. An exact tuple, or an own
  * collection, that the collector does not track counts as an atom. */
-bool ps_needs_gc(ps_state *st, PyObject *v);
-bool ps_slot_needs_gc(ps_state *st, ps_slot s);
+bool ps_needs_gc_slow(ps_state *st, PyObject *v);
+
+PS_INLINE bool
+ps_needs_gc(ps_state *st, PyObject *v)
+{
+    return PS_UNLIKELY(PyType_IS_GC(Py_TYPE(v))) && ps_needs_gc_slow(st, v);
+}
+
+PS_INLINE bool
+ps_slot_needs_gc(ps_state *st, ps_slot s)
+{
+    return !ps_slot_is_packed(s) && ps_needs_gc(st, ps_slot_obj(s));
+}
+
+/* Release a node whose slots were never filled, or were all moved out. */
+void ps_node_drop_shell(ps_state *st, ps_node *n);
 
 /* New reference to the child in slot s as a heap node, read from its pack when
  * it lives there. level is the child's level. */
@@ -233,7 +247,40 @@ ps_slot_get(ps_state *st, ps_slot s)
     return Py_NewRef(ps_slot_obj(s));
 }
 
+/* 1 / 0: a == b by identity, then __eq__; -1 with an exception. Runs user code, and
+ * keeps both alive meanwhile. */
+int ps_object_eq(PyObject *a, PyObject *b);
+
+/* Exact str against exact str: no user code. */
+PS_INLINE int
+ps_unicode_eq(PyObject *a, PyObject *b)
+{
+    Py_ssize_t n = PyUnicode_GET_LENGTH(a);
+    return n == PyUnicode_GET_LENGTH(b) && PyUnicode_KIND(a) == PyUnicode_KIND(b) &&
+           memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)n * PyUnicode_KIND(a)) == 0;
+}
+
+/* 1 / 0: the keys are equal; -1 with an exception. */
+PS_INLINE int
+ps_key_eq(PyObject *a, PyObject *b)
+{
+    if (a == b) {
+        return 1;
+    }
+    if (PyUnicode_CheckExact(a) && PyUnicode_CheckExact(b)) {
+        return ps_unicode_eq(a, b);
+    }
+    return ps_object_eq(a, b);
+}
+
 /* 1 / 0: the key in slot s equals key; -1 with an exception. Runs user code. */
-int ps_slot_key_eq(ps_state *st, ps_slot s, PyObject *key);
+PS_INLINE int
+ps_slot_key_eq(ps_state *st, ps_slot s, PyObject *key)
+{
+    if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+        return st->pack_ops->key_eq(st, s, key);
+    }
+    return ps_key_eq(ps_slot_obj(s), key);
+}
 
 #endif
