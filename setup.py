@@ -31,7 +31,13 @@ if on("PSTRUCTS_SMALL"):
 if on("PSTRUCTS_WERROR"):
     flags.append("-Werror")
 if sanitize := os.environ.get("PSTRUCTS_SANITIZE"):
-    flags += [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1", "-g"]
+    flags += [
+        f"-fsanitize={sanitize}",
+        "-fno-sanitize-recover=all",
+        "-fno-omit-frame-pointer",
+        "-O1",
+        "-g",
+    ]
     link += [f"-fsanitize={sanitize}"]
 
 setup(

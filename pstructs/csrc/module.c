@@ -4,6 +4,24 @@
 
 static struct PyModuleDef core_module;
 
+/* What kind of build this is: the tests print it. */
+static const char build_kind[] =
+#ifdef PS_DEBUG
+    "debug"
+#else
+    "release"
+#endif
+#ifdef PS_SMALL
+    "+small"
+#endif
+#ifdef __SANITIZE_ADDRESS__
+    "+asan"
+#endif
+#if defined(__x86_64__) && !defined(__POPCNT__)
+    "+portable"
+#endif
+    ;
+
 ps_state *
 ps_state_of_module(PyObject *module)
 {
@@ -30,6 +48,9 @@ core_exec(PyObject *module)
     }
 #endif
     if (ps_hash_init(st) < 0) {
+        return -1;
+    }
+    if (PyModule_AddStringConstant(module, "BUILD", build_kind) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "HASH_DOMAIN", (long)PS_HASH_DOMAIN);

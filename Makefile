@@ -1,0 +1,149 @@
+# Each target does all of its own set-up: python3, a C compiler and a package index are enough.
+#
+#   make demo     the whole library on real input, in one table
+#   make test     build, then every test
+#   make lint     ruff, mypy --strict and stubtest on the installed wheel
+#   make asan     the core's tests under AddressSanitizer and UBSan
+#   make small    the core's tests with every invariant checked, on tiny nodes
+#   make bench    a short benchmark run          make bench-html   browse the history
+#   make docs     the documentation, warnings are errors
+#   make fuzz     SECONDS=60 of fuzzing the pack reader under the sanitizers
+#   make crash    KILLS=20 kill -9 during saves
+#   make clean    remove what was built          make distclean    and the environments
+#
+# PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
+
+PYTHON ?= python3
+VENV ?= .venv
+CC ?= cc
+SECONDS ?= 60
+KILLS ?= 20
+ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := $(VENV)/bin
+LINT := $(VENV)-lint
+PIP_QUIET := --quiet --disable-pip-version-check
+export RAY_USAGE_STATS_ENABLED := 0
+export RAY_AUTH_MODE := disabled
+export CC
+
+C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
+PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi cache/*.py distributed/*.py) pstructs/py.typed
+HOUSE := setup.py setup.cfg pyproject.toml
+
+.PHONY: help demo test lint asan small bench bench-html docs fuzz crash build clean distclean
+
+help:
+	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
+
+# ---- environments: one stamp an extra, made again when the metadata change
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_QUIET) --upgrade pip 'setuptools>=77'
+
+# An editable install compiles the extension in place and adds the console script.
+$(VENV)/.has-%: $(HOUSE) | $(BIN)/python
+	$(BIN)/python -m pip install $(PIP_QUIET) --no-build-isolation -e '.[all,$*]'
+	@touch $@
+
+build: $(VENV)/.has-all
+	$(BIN)/python setup.py --quiet build_ext --inplace
+
+# ---- what people run
+demo: build
+	$(BIN)/pstructs demo $(ARGS)
+
+test: $(VENV)/.has-test build
+	$(BIN)/python -m pytest $(ARGS)
+
+docs: $(VENV)/.has-docs build
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+# ---- lint: the wheel goes into its own environment, since mypy reads an installed
+# package completely and a source folder only in part
+build/wheel/.built: $(C_FILES) $(PY_FILES) $(HOUSE) README.md | $(BIN)/python
+	rm -rf build/wheel build/lib build/bdist.* && mkdir -p build/wheel
+	$(BIN)/python -m pip wheel $(PIP_QUIET) --no-deps --no-build-isolation -w build/wheel .
+	@touch $@
+
+$(LINT)/.has-wheel: build/wheel/.built
+	test -x $(LINT)/bin/python || $(PYTHON) -m venv $(LINT)
+	wheel=$$(echo build/wheel/*.whl); \
+	$(LINT)/bin/python -m pip install $(PIP_QUIET) "$$wheel[all,lint]"; \
+	$(LINT)/bin/python -m pip install $(PIP_QUIET) --no-deps --force-reinstall "$$wheel"
+	@touch $@
+
+lint: $(LINT)/.has-wheel
+	$(LINT)/bin/ruff check .
+	$(LINT)/bin/ruff format --check .
+	mkdir -p build/elsewhere
+	cd build/elsewhere && $(abspath $(LINT))/bin/mypy --strict --config-file ../../setup.cfg -p pstructs
+	cd build/elsewhere && $(abspath $(LINT))/bin/stubtest pstructs._core --mypy-config-file ../../setup.cfg
+
+# ---- test builds: the whole package in a folder of its own, so that the normal build
+# is left alone. PYTHONSAFEPATH keeps the source folder from shadowing it.
+ELSEWHERE = PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/$(1)
+RUNTIMES = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(wildcard $(shell $(CC) -print-file-name=$(lib))))
+empty :=
+space := $(empty) $(empty)
+ASAN_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(RUNTIMES))) PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=1 \
+	UBSAN_OPTIONS=print_stacktrace=1 PSTRUCTS_ASAN=1 HYPOTHESIS_PROFILE=quick
+
+build/asan/.built: $(C_FILES) $(PY_FILES) $(HOUSE) | $(BIN)/python
+	rm -rf build/asan
+	PSTRUCTS_SANITIZE=address,undefined PSTRUCTS_DEBUG=1 \
+	$(BIN)/python setup.py --quiet build --build-base build/asan-tmp --build-lib build/asan
+	@touch $@
+
+build/small/.built: $(C_FILES) $(PY_FILES) $(HOUSE) | $(BIN)/python
+	rm -rf build/small
+	PSTRUCTS_SMALL=1 PSTRUCTS_DEBUG=1 \
+	$(BIN)/python setup.py --quiet build --build-base build/small-tmp --build-lib build/small
+	@touch $@
+
+asan: $(VENV)/.has-test build/asan/.built
+	@test -n "$(strip $(RUNTIMES))" || { echo "$(CC) has no sanitizer runtime: install gcc's libasan" >&2; exit 1; }
+	$(call ELSEWHERE,asan) $(ASAN_ENV) $(BIN)/python -m pytest -o pythonpath=tests \
+		-p no:cacheprovider tests/pstructs $(ARGS)
+
+small: $(VENV)/.has-test build/small/.built
+	$(call ELSEWHERE,small) $(BIN)/python -m pytest -o pythonpath=tests \
+		-p no:cacheprovider tests/pstructs $(ARGS)
+
+# ---- searching for faults
+fuzz: $(VENV)/.has-fuzz $(VENV)/.has-test build/asan/.built
+	mkdir -p build/fuzz
+	for driver in tests/fuzz/fuzz_*.py; do \
+		echo "== $$driver, $(SECONDS) s"; \
+		$(call ELSEWHERE,asan) $(ASAN_ENV) $(BIN)/python $$driver \
+			-max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/ $(ARGS); \
+	done
+
+crash: $(VENV)/.has-test build
+	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest tests/cache -k kill $(ARGS)
+
+# ---- benchmarks
+bench: $(VENV)/.has-bench build
+	cd asv_bench && ../$(BIN)/python -m asv machine --yes
+	cd asv_bench && ../$(BIN)/python -m asv run --python=same --quick --show-stderr \
+		--bench '$(or $(BENCH),1000\b)' $(ARGS)
+
+bench-html: $(VENV)/.has-bench
+	cd asv_bench && ../$(BIN)/python -m asv publish
+	cd asv_bench && $(abspath $(BIN))/python offline_assets.py html
+	@echo "serve it: $(BIN)/python -m http.server -d asv_bench/html"
+
+clean:
+	rm -rf build dist *.egg-info docs/_build pstructs/*.so demo-store
+	rm -rf .pytest_cache .mypy_cache .ruff_cache asv_bench/html
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) $(LINT) asv_bench/env .hypothesis
