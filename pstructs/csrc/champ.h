@@ -68,11 +68,11 @@ typedef enum {
 /* Insert or replace. value == NULL for sets. *t is updated; with in_place the
  * nodes whose whole path is referenced once are written in place (evolvers),
  * else t's old root keeps its value and t gets a new one (the old reference is
- * consumed either way). An old value that was replaced is given back in
- * *garbage (owned, may be 0) so that its destructor runs when the caller is ready. */
+ * consumed either way). What was replaced or removed may be given back in
+ * garbage[0..1] (owned, or 0; set on failure too), so that its destructor runs
+ * when the caller is ready: release both, always. */
 ps_change ps_champ_set(ps_state *st, ps_tree *t, int width, PyObject *key, PyObject *value,
                        bool in_place, ps_slot garbage[2]);
-/* Remove. garbage[0], garbage[1]: the removed key and value, owned, may be 0. */
 ps_change ps_champ_remove(ps_state *st, ps_tree *t, int width, PyObject *key, bool in_place,
                           ps_slot garbage[2]);
 /* Track what an evolver built, so that the tree can be shared. */
@@ -150,5 +150,12 @@ int ps_champ_diff(ps_state *st, ps_tree a, ps_tree b, int width, ps_diff_visit v
 
 /* ---- champ_check.c: every invariant; -1 with AssertionError */
 int ps_champ_check(ps_state *st, ps_tree t, int width);
+void ps_champ_check_or_abort(ps_state *st, ps_tree t, int width);
+
+#ifdef PS_DEBUG
+#define PS_CHECK(st, t, width) ps_champ_check_or_abort(st, t, width)
+#else
+#define PS_CHECK(st, t, width) ((void)0)
+#endif
 
 #endif

@@ -1,6 +1,6 @@
 /* module.c -- pstructs._core: the module, its state and its functions. */
 #include "hash.h"
-#include "state.h"
+#include "node.h"
 
 static struct PyModuleDef core_module;
 
@@ -47,7 +47,7 @@ core_exec(PyObject *module)
         return -1;
     }
 #endif
-    if (ps_hash_init(st) < 0) {
+    if (ps_node_init(st, module) < 0 || ps_hash_init(st) < 0) {
         return -1;
     }
     if (PyModule_AddStringConstant(module, "BUILD", build_kind) < 0) {
@@ -60,6 +60,8 @@ static int
 core_traverse(PyObject *module, visitproc visit, void *arg)
 {
     ps_state *st = ps_state_of_module(module);
+    Py_VISIT(st->node_plain);
+    Py_VISIT(st->node_gc);
     Py_VISIT(st->errors);
     return ps_hash_traverse(st, visit, arg);
 }
@@ -68,6 +70,8 @@ static int
 core_clear(PyObject *module)
 {
     ps_state *st = ps_state_of_module(module);
+    Py_CLEAR(st->node_plain);
+    Py_CLEAR(st->node_gc);
     Py_CLEAR(st->errors);
     ps_hash_clear(st);
     return 0;

@@ -1,0 +1,415 @@
+/* champ_build.c -- a whole trie at once.
+ *
+ *     items     (hash, first, last)      one an entry: 16 bytes
+ *     sort      by hash: radix passes over the top bits, then insertion sort
+ *     build     bottom up: every node is allocated once, at its exact size
+ *
+ * Sorted by hash, the entries of every node lie side by side, for the trie takes
+ * the top bits first. Equal hashes stand together: they are duplicates, or keys
+ * that only H2 or a comparison can tell apart. Such a run is sorted by H2 and
+ * its duplicates are dropped before any node exists, so user code (__hash__ and
+ * __eq__) never sees a half-built one.
+ *
+ * Costs: 2 radix passes up to a million entries; no node is copied. 20,000 keys
+ * with one H1 cost one H2 each, not n^2 comparisons.
+ */
+#include "champ.h"
+
+typedef struct {
+    uint64_t hash;
+    uint32_t first; /* index of the key that is kept */
+    uint32_t last;  /* index of the value that is kept */
+} item;
+
+/* A run of different keys with one H1. */
+typedef struct {
+    item *items; /* in the sorted array */
+    Py_ssize_t n;
+    uint64_t *h2; /* sorted, as the items are */
+} run;
+
+typedef struct {
+    ps_state *st;
+    int width;
+    PyObject **objects; /* the input */
+    bool atoms;         /* no key or value needs a GC node */
+    item *items;
+    Py_ssize_t n;
+    run *runs;
+    Py_ssize_t n_runs;
+    Py_ssize_t next_run; /* of the builder */
+} build;
+
+PS_INLINE PyObject *
+key_of(const build *b, const item *it)
+{
+    return b->objects[(size_t)it->first * (size_t)b->width];
+}
+
+static void
+insertion_sort(item *a, Py_ssize_t n)
+{
+    for (Py_ssize_t i = 1; i < n; i++) {
+        item x = a[i];
+        Py_ssize_t j = i;
+        for (; j > 0 && a[j - 1].hash > x.hash; j--) {
+            a[j] = a[j - 1];
+        }
+        a[j] = x;
+    }
+}
+
+static int
+compare_items(const void *pa, const void *pb)
+{
+    const item *a = pa, *b = pb;
+    if (a->hash != b->hash) {
+        return a->hash < b->hash ? -1 : 1;
+    }
+    return a->first < b->first ? -1 : a->first > b->first;
+}
+
+/* One stable counting pass by `bits` bits of the hash above `shift`. */
+static void
+radix_pass(const item *from, item *to, Py_ssize_t n, int shift, int bits, uint32_t *count)
+{
+    uint32_t mask = (1u << bits) - 1, sum = 0;
+    memset(count, 0, sizeof *count << bits);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        count[(from[i].hash >> shift) & mask]++;
+    }
+    for (uint32_t i = 0; i <= mask; i++) {
+        uint32_t c = count[i];
+        count[i] = sum;
+        sum += c;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        to[count[(from[i].hash >> shift) & mask]++] = from[i];
+    }
+}
+
+/* Sort by hash, stable. spare has room for n items, or is NULL for a few; the result
+ * is in the returned array, a or spare. */
+static item *
+sort_items(item *a, item *spare, Py_ssize_t n)
+{
+    enum { MAX_BITS = 11 };
+    uint32_t count[1 << MAX_BITS];
+    if (spare == NULL) {
+        insertion_sort(a, n);
+        return a;
+    }
+    int top = 64 - __builtin_clzll((unsigned long long)n); /* about one item a bucket */
+    if (top > 40) {
+        top = 40;
+    }
+    int passes = (top + MAX_BITS - 1) / MAX_BITS;
+    int bits = (top + passes - 1) / passes;
+    item *from = a, *to = spare;
+    for (int i = 0; i < passes; i++) {
+        radix_pass(from, to, n, 64 - bits * (passes - i), bits, count);
+        item *t = from;
+        from = to;
+        to = t;
+    }
+    /* What the passes left unsorted agrees in the top bits: short, unless chosen so. */
+    int shift = 64 - bits * passes;
+    for (Py_ssize_t i = 0; i < n;) {
+        Py_ssize_t j = i + 1;
+        while (j < n && from[j].hash >> shift == from[i].hash >> shift) {
+            j++;
+        }
+        if (j - i > 24) {
+            qsort(from + i, (size_t)(j - i), sizeof *from, compare_items);
+        }
+        else if (j - i > 1) {
+            insertion_sort(from + i, j - i);
+        }
+        i = j;
+    }
+    return from;
+}
+
+typedef struct {
+    uint64_t h2;
+    item it;
+} keyed;
+
+static int
+compare_keyed(const void *pa, const void *pb)
+{
+    const keyed *a = pa, *b = pb;
+    if (a->h2 != b->h2) {
+        return a->h2 < b->h2 ? -1 : 1;
+    }
+    return a->it.first < b->it.first ? -1 : a->it.first > b->it.first;
+}
+
+/* Drop the duplicates of n items with one H1 and order the others by H2, in place.
+ * *kept: how many are left. *h2: their H2s (PyMem, owned) when more than one is. */
+static int
+resolve_run(build *b, item *items, Py_ssize_t n, Py_ssize_t *kept, uint64_t **h2)
+{
+    *h2 = NULL;
+    /* The usual run is a key given twice. */
+    if (n == 2) {
+        int eq = ps_key_eq(key_of(b, &items[0]), key_of(b, &items[1]));
+        if (eq < 0) {
+            return -1;
+        }
+        if (eq) {
+            items[0].last = items[1].last;
+            *kept = 1;
+            return 0;
+        }
+    }
+    int result = -1;
+    keyed *k = PyMem_Malloc((size_t)n * sizeof *k);
+    uint64_t *out = PyMem_Malloc((size_t)n * sizeof *out);
+    if (k == NULL || out == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        k[i].it = items[i];
+        if (ps_hash2(b->st, key_of(b, &items[i]), &k[i].h2) < 0) {
+            goto done;
+        }
+#if PS_H2_BITS < 64
+        k[i].h2 &= ~(UINT64_MAX >> PS_H2_BITS);
+#endif
+    }
+    qsort(k, (size_t)n, sizeof *k, compare_keyed);
+    Py_ssize_t m = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        bool duplicate = false;
+        for (Py_ssize_t j = m; j > 0 && k[j - 1].h2 == k[i].h2; j--) {
+            int eq = ps_key_eq(key_of(b, &k[j - 1].it), key_of(b, &k[i].it));
+            if (eq < 0) {
+                goto done;
+            }
+            if (eq) {
+                k[j - 1].it.last = k[i].it.last;
+                duplicate = true;
+                break;
+            }
+        }
+        if (!duplicate) {
+            k[m++] = k[i];
+        }
+    }
+    for (Py_ssize_t i = 0; i < m; i++) {
+        items[i] = k[i].it;
+        out[i] = k[i].h2;
+    }
+    *kept = m;
+    if (m > 1) {
+        *h2 = out;
+        out = NULL;
+    }
+    result = 0;
+done:
+    PyMem_Free(k);
+    PyMem_Free(out);
+    return result;
+}
+
+/* Find the runs of equal hashes, drop duplicates, close the gaps. */
+static int
+resolve_equal_hashes(build *b)
+{
+    item *items = b->items;
+    Py_ssize_t n = b->n, to = 0, capacity = 0;
+    for (Py_ssize_t i = 0; i < n;) {
+        Py_ssize_t j = i + 1, kept = 1;
+        while (j < n && items[j].hash == items[i].hash) {
+            j++;
+        }
+        if (PS_UNLIKELY(j - i > 1)) {
+            uint64_t *h2;
+            if (resolve_run(b, items + i, j - i, &kept, &h2) < 0) {
+                return -1;
+            }
+            if (h2 != NULL) {
+                if (b->n_runs == capacity) {
+                    capacity = capacity ? 2 * capacity : 8;
+                    run *more = PyMem_Realloc(b->runs, (size_t)capacity * sizeof *more);
+                    if (more == NULL) {
+                        PyMem_Free(h2);
+                        PyErr_NoMemory();
+                        return -1;
+                    }
+                    b->runs = more;
+                }
+                b->runs[b->n_runs++] = (run){.items = items + to, .n = kept, .h2 = h2};
+            }
+        }
+        if (to != i) {
+            memmove(items + to, items + i, (size_t)kept * sizeof *items);
+        }
+        to += kept;
+        i = j;
+    }
+    b->n = to;
+    return 0;
+}
+
+/* Move the key and value of an item into a node. The input slots become NULL. */
+PS_INLINE void
+take(build *b, const item *it, ps_slot *slot)
+{
+    PyObject **key = &b->objects[(size_t)it->first * (size_t)b->width];
+    slot[0] = ps_slot_heap(*key);
+    *key = NULL;
+    if (b->width == 2) {
+        PyObject **value = &b->objects[(size_t)it->last * 2 + 1];
+        slot[1] = ps_slot_heap(*value);
+        *value = NULL;
+    }
+}
+
+PS_INLINE bool
+item_needs_gc(const build *b, const item *it)
+{
+    return ps_needs_gc(b->st, key_of(b, it)) ||
+           (b->width == 2 && ps_needs_gc(b->st, b->objects[(size_t)it->last * 2 + 1]));
+}
+
+/* A node over n >= 2 items (n >= 1 at the root) at a level; h2 is NULL above the
+ * levels of H2. NULL with MemoryError; its entries stay in the input then. */
+static ps_node *
+build_node(build *b, item *items, const uint64_t *h2, Py_ssize_t n, int level)
+{
+    ps_state *st = b->st;
+    int width = b->width;
+    if (level == PS_H1_LEVELS && h2 == NULL) {
+        h2 = b->runs[b->next_run++].h2;
+    }
+    bool gc = false;
+    if (level == PS_MAX_LEVEL) {
+        for (Py_ssize_t i = 0; i < n && !b->atoms; i++) {
+            gc = gc || item_needs_gc(b, &items[i]);
+        }
+        ps_node *node = ps_node_new(st, gc, width, (uint32_t)n, UINT32_MAX, n * width);
+        for (Py_ssize_t i = 0; node != NULL && i < n; i++) {
+            take(b, &items[i], &node->slots[i * width]);
+        }
+        if (node != NULL) {
+            ps_node_track(st, node);
+        }
+        return node;
+    }
+    ps_node *children[PS_WIDTH];
+    uint32_t singles[PS_WIDTH];
+    uint32_t datamap = 0, nodemap = 0;
+    int n_children = 0, n_entries = 0;
+    for (Py_ssize_t i = 0; i < n;) {
+        int pos = h2 == NULL ? ps_hash_bits(items[i].hash, PS_H1_BITS, level)
+                             : ps_hash_bits(h2[i], PS_H2_BITS, level - PS_H1_LEVELS);
+        Py_ssize_t j = i + 1;
+        while (j < n && pos == (h2 == NULL ? ps_hash_bits(items[j].hash, PS_H1_BITS, level)
+                                           : ps_hash_bits(h2[j], PS_H2_BITS, level - PS_H1_LEVELS))) {
+            j++;
+        }
+        if (j - i == 1) {
+            datamap |= 1u << pos;
+            singles[n_entries++] = (uint32_t)i;
+            gc = gc || (!b->atoms && item_needs_gc(b, &items[i]));
+        }
+        else {
+            ps_node *child = build_node(b, items + i, h2 == NULL ? NULL : h2 + i, j - i, level + 1);
+            if (child == NULL) {
+                goto error;
+            }
+            nodemap |= 1u << pos;
+            children[n_children++] = child;
+            gc = gc || ps_node_is_gc(st, child);
+        }
+        i = j;
+    }
+    ps_node *node =
+        ps_node_new(st, gc, width, datamap, nodemap, n_entries * width + n_children);
+    if (node == NULL) {
+        goto error;
+    }
+    ps_slot *slot = node->slots;
+    for (int i = 0; i < n_entries; i++, slot += width) {
+        take(b, &items[singles[i]], slot);
+    }
+    for (int i = 0; i < n_children; i++) {
+        slot[i] = ps_slot_heap(children[i]);
+    }
+    ps_node_track(st, node);
+    return node;
+error:
+    while (n_children > 0) {
+        Py_DECREF(children[--n_children]);
+    }
+    return NULL;
+}
+
+int
+ps_champ_build(ps_state *st, int width, PyObject **objects, Py_ssize_t n, ps_tree *out)
+{
+    enum { ON_STACK = 32 };
+    item stack_items[ON_STACK];
+    item *memory = NULL;
+    int result = -1;
+    bool taken = false;
+    build b = {.st = st, .width = width, .objects = objects, .atoms = true, .n = n};
+    *out = (ps_tree){.root = 0, .count = 0};
+    if (n == 0) {
+        return 0;
+    }
+    b.items = stack_items;
+    if (n > ON_STACK) {
+        if (n > (Py_ssize_t)UINT32_MAX) {
+            PyErr_SetString(PyExc_OverflowError, "more than 2**32 - 1 entries in one call; "
+                                                 "add them in parts with an evolver");
+            goto done;
+        }
+        memory = PyMem_Malloc(2 * (size_t)n * sizeof *memory);
+        if (memory == NULL) {
+            PyErr_NoMemory();
+            goto done;
+        }
+        b.items = memory;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *key = objects[i * width];
+        item *it = &b.items[i];
+        if (PS_UNLIKELY(ps_hash1(st, key, &it->hash) < 0)) {
+            goto done;
+        }
+#if PS_H1_BITS < 64
+        it->hash &= ~(UINT64_MAX >> PS_H1_BITS);
+#endif
+        it->first = it->last = (uint32_t)i;
+        b.atoms = b.atoms && !ps_needs_gc(st, key) &&
+                  (width == 1 || !ps_needs_gc(st, objects[i * 2 + 1]));
+    }
+    b.items = sort_items(b.items, memory == NULL ? NULL : memory + n, n);
+    if (resolve_equal_hashes(&b) < 0) {
+        goto done;
+    }
+    ps_node *root = build_node(&b, b.items, NULL, b.n, 0);
+    if (root == NULL) {
+        goto done;
+    }
+    *out = (ps_tree){.root = ps_slot_heap(root), .count = b.n};
+    taken = b.n == n;
+    PS_CHECK(st, *out, width);
+    result = 0;
+done:
+    for (Py_ssize_t i = 0; i < b.n_runs; i++) {
+        PyMem_Free(b.runs[i].h2);
+    }
+    PyMem_Free(b.runs);
+    PyMem_Free(memory);
+    if (!taken) { /* duplicates, or everything that no node took */
+        for (Py_ssize_t i = 0; i < n * width; i++) {
+            Py_XDECREF(objects[i]);
+        }
+    }
+    return result;
+}

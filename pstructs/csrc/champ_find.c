@@ -1,0 +1,208 @@
+/* champ_find.c -- hashing a key level by level, and looking it up.
+ *
+ *     hash   11010 00111 00010 ...          top bits first
+ *            level 0    1     2
+ *
+ *     root   datamap ..1.....   nodemap ....1...
+ *                      |                    |
+ *                   key value             child (level 1)
+ *
+ * At each level five bits of the hash select a position. A set nodemap bit goes
+ * down, a set datamap bit names the only entry that the key could equal, and no
+ * bit means that the key is absent. The child is tested first: in a large map
+ * most steps go down. After 13 levels the bits of H1 are used up and H2 goes on;
+ * below both comes a collision node, searched from end to end.
+ */
+#include "champ.h"
+#include "hash.h"
+
+int
+ps_hashed_init(ps_state *st, ps_hashed *h, PyObject *key)
+{
+    h->key = key;
+    h->packed = 0;
+    h->has_h2 = false;
+    return ps_hash1(st, key, &h->h1);
+}
+
+int
+ps_hashed_init_slot(ps_state *st, ps_hashed *h, ps_slot key)
+{
+    if (!ps_slot_is_packed(key)) {
+        return ps_hashed_init(st, h, ps_slot_obj(key));
+    }
+    h->key = NULL;
+    h->packed = key;
+    h->has_h2 = false;
+    PyObject *decoded = ps_slot_get(st, key);
+    if (decoded == NULL) {
+        return -1;
+    }
+    int r = ps_hash1(st, decoded, &h->h1);
+    Py_DECREF(decoded);
+    return r;
+}
+
+int
+ps_hashed_index_h2(ps_state *st, ps_hashed *h, int level)
+{
+    if (!h->has_h2) {
+        int r;
+        if (h->key != NULL) {
+            Py_INCREF(h->key);
+            r = ps_hash2(st, h->key, &h->h2);
+            Py_DECREF(h->key);
+        }
+        else {
+            PyObject *decoded = ps_slot_get(st, h->packed);
+            if (decoded == NULL) {
+                return -1;
+            }
+            r = ps_hash2(st, decoded, &h->h2);
+            Py_DECREF(decoded);
+        }
+        if (r < 0) {
+            return -1;
+        }
+        h->has_h2 = true;
+    }
+    return ps_hash_bits(h->h2, PS_H2_BITS, level - PS_H1_LEVELS);
+}
+
+/* 1 / 0 / -1: the key in slot equals the hashed key. */
+static int
+hashed_eq(ps_state *st, ps_slot slot, const ps_hashed *h)
+{
+    if (h->key != NULL) {
+        return ps_slot_key_eq(st, slot, h->key);
+    }
+    if (slot == h->packed) {
+        return 1;
+    }
+    PyObject *key = ps_slot_get(st, h->packed);
+    if (key == NULL) {
+        return -1;
+    }
+    int r = ps_slot_key_eq(st, slot, key);
+    Py_DECREF(key);
+    return r;
+}
+
+static ps_found
+find_in_collision(ps_state *st, const ps_node *n, int width, ps_hashed *h, ps_slot *key,
+                  ps_slot *value)
+{
+    for (uint32_t i = 0; i < n->datamap; i++) {
+        const ps_slot *e = n->slots + i * (uint32_t)width;
+        int eq = hashed_eq(st, e[0], h);
+        if (eq) {
+            *key = e[0];
+            *value = width == 2 ? e[1] : 0;
+            return eq < 0 ? PS_ERROR : PS_FOUND;
+        }
+    }
+    return PS_NOT_FOUND;
+}
+
+ps_found
+ps_champ_find_entry(ps_state *st, ps_slot root, int width, int level, ps_hashed *h, ps_slot *key,
+                    ps_slot *value)
+{
+    ps_slot s = root;
+    for (; s; level++) {
+        if (ps_slot_is_packed(s)) {
+            if (h->key != NULL) {
+                return st->pack_ops->find(st, s, width, level, h->h1, h->key, key, value);
+            }
+            PyObject *k = ps_slot_get(st, h->packed);
+            if (k == NULL) {
+                return PS_ERROR;
+            }
+            ps_found r = st->pack_ops->find(st, s, width, level, h->h1, k, key, value);
+            Py_DECREF(k);
+            return r;
+        }
+        const ps_node *n = ps_slot_node(s);
+        if (level == PS_MAX_LEVEL) {
+            return find_in_collision(st, n, width, h, key, value);
+        }
+        int index = ps_hashed_index(st, h, level);
+        if (index < 0) {
+            return PS_ERROR;
+        }
+        uint32_t bitpos = 1u << index;
+        if (n->nodemap & bitpos) {
+            s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
+            continue;
+        }
+        if (!(n->datamap & bitpos)) {
+            return PS_NOT_FOUND;
+        }
+        const ps_slot *e = n->slots + ps_index(n->datamap, bitpos) * width;
+        int eq = hashed_eq(st, e[0], h);
+        *key = e[0];
+        *value = width == 2 ? e[1] : 0;
+        return eq < 0 ? PS_ERROR : eq ? PS_FOUND : PS_NOT_FOUND;
+    }
+    return PS_NOT_FOUND;
+}
+
+/* The entry of key, borrowed, for the two hot lookups; width is a constant there. */
+PS_INLINE ps_found
+find(ps_state *st, ps_slot root, int width, PyObject *key, ps_slot *found)
+{
+    ps_hashed h;
+    if (PS_UNLIKELY(ps_hashed_init(st, &h, key) < 0)) {
+        return PS_ERROR;
+    }
+    ps_slot s = root, unused;
+    ps_slot *found_key = width == 2 ? &unused : found;
+    ps_slot *found_value = width == 2 ? found : &unused;
+    int level = 0;
+#ifndef PS_SMALL
+    uint64_t bits = h.h1;
+    for (; level < PS_H1_LEVELS; level++, bits <<= PS_BITS) {
+        if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+            return st->pack_ops->find(st, s, width, level, h.h1, key, found_key, found_value);
+        }
+        if (PS_UNLIKELY(s == 0)) {
+            return PS_NOT_FOUND;
+        }
+        const ps_node *n = ps_slot_node(s);
+        uint32_t bitpos = 1u << (bits >> (64 - PS_BITS));
+        if (n->nodemap & bitpos) {
+            s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
+            continue;
+        }
+        if (!(n->datamap & bitpos)) {
+            return PS_NOT_FOUND;
+        }
+        const ps_slot *e = n->slots + ps_index(n->datamap, bitpos) * width;
+        int eq = ps_slot_key_eq(st, e[0], key);
+        *found = e[width - 1];
+        return PS_LIKELY(eq > 0) ? PS_FOUND : eq < 0 ? PS_ERROR : PS_NOT_FOUND;
+    }
+#endif
+    return ps_champ_find_entry(st, s, width, level, &h, found_key, found_value);
+}
+
+ps_found
+ps_champ_get(ps_state *st, ps_slot root, int width, PyObject *key, PyObject **value)
+{
+    ps_slot found;
+    ps_found r = width == 2 ? find(st, root, 2, key, &found) : find(st, root, 1, key, &found);
+    if (r == PS_FOUND) {
+        *value = ps_slot_get(st, found);
+        if (*value == NULL) {
+            return PS_ERROR;
+        }
+    }
+    return r;
+}
+
+ps_found
+ps_champ_contains(ps_state *st, ps_slot root, int width, PyObject *key)
+{
+    ps_slot found;
+    return width == 2 ? find(st, root, 2, key, &found) : find(st, root, 1, key, &found);
+}
