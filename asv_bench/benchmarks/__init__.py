@@ -1,0 +1,1 @@
+"""Benchmarks of pstructs beside its rivals; see asv_bench/README.md."""
