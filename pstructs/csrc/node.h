@@ -19,7 +19,7 @@
  *     nodemap   bit i set: position i has a child
  *
  * A collision node (level PS_MAX_LEVEL only) has nodemap == ~0 and the number
- * of its entries in datamap; it has no children.
+ * of its entries, never 0, in datamap; it has no children.
  *
  * There are two node types, so that the garbage collector never sees trees of
  * atoms: plain nodes have no GC header and hold atoms and plain nodes only;
@@ -159,7 +159,8 @@ ps_node_width(const ps_node *n)
 PS_INLINE bool
 ps_node_is_collision(const ps_node *n)
 {
-    return n->nodemap == UINT32_MAX;
+    /* A node with 32 children and no entry has all nodemap bits set, too. */
+    return PS_UNLIKELY(n->nodemap == UINT32_MAX) && n->datamap != 0;
 }
 
 PS_INLINE int
