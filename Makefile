@@ -47,8 +47,9 @@ $(BIN)/python:
 	$(BIN)/python -m pip install $(PIP_QUIET) --upgrade pip 'setuptools>=77'
 
 # An editable install compiles the extension in place and adds the console script.
+# (setuptools warns that folders may shadow it; from this folder they are the same files.)
 $(VENV)/.has-%: $(HOUSE) | $(BIN)/python
-	$(BIN)/python -m pip install $(PIP_QUIET) --no-build-isolation -e '.[all,$*]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_QUIET) --no-build-isolation -e '.[all,$*]'
 	@touch $@
 
 build: $(VENV)/.has-all
@@ -68,7 +69,7 @@ docs: $(VENV)/.has-docs build
 # ---- lint: the wheel goes into its own environment, since mypy reads an installed
 # package completely and a source folder only in part
 build/wheel/.built: $(C_FILES) $(PY_FILES) $(HOUSE) README.md | $(BIN)/python
-	rm -rf build/wheel build/lib build/bdist.* && mkdir -p build/wheel
+	rm -rf build/wheel build/lib* build/bdist.* && mkdir -p build/wheel
 	$(BIN)/python -m pip wheel $(PIP_QUIET) --no-deps --no-build-isolation -w build/wheel .
 	@touch $@
 
@@ -98,7 +99,7 @@ ASAN_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(RUNTIMES))) PYTHONMALLOC=mall
 
 build/asan/.built: $(C_FILES) $(PY_FILES) $(HOUSE) | $(BIN)/python
 	rm -rf build/asan
-	PSTRUCTS_SANITIZE=address,undefined PSTRUCTS_DEBUG=1 \
+	PSTRUCTS_SANITIZE=address,undefined \
 	$(BIN)/python setup.py --quiet build --build-base build/asan-tmp --build-lib build/asan
 	@touch $@
 

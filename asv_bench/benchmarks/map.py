@@ -111,7 +111,7 @@ class MapRelated:
         self.rival = map_rival(rival)
         keys = words(entries)
         self.base = self.rival.build({key: number for number, key in enumerate(keys)})
-        self.changes = {key: -1 for key in sample(keys, entries // 100)}
+        self.changes = dict.fromkeys(sample(keys, entries // 100), -1)
         self.variant = self.rival.update(self.base, self.changes)
         self.one = self.rival.set(self.base, keys[0], -1)
         self.one_back = self.rival.set(self.one, keys[0], 0)
@@ -142,7 +142,8 @@ class MapDiff:
             import pstructs
 
             self.module = pstructs
-            self.ours = (self.base := pstructs.pmap(self.base)).update(dict.fromkeys(changed, -1))
+            self.base = pstructs.pmap(self.base)
+            self.ours = self.base.update(dict.fromkeys(changed, -1))
         self.rival = rival
 
     def time_diff_one_percent(self, rival: str, entries: int) -> None:
