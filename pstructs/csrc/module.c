@@ -86,6 +86,12 @@ core_free(void *module)
 static PyMethodDef core_methods[] = {
     {"stable_hash", ps_stable_hash, METH_O,
      "stable_hash(obj, /)\n--\n\nH1 of obj in the hash domain, as an unsigned 64-bit integer."},
+    {"_hash1", ps_py_hash1, METH_O, "_hash1(obj, /)\n--\n\nH1 of any key, heap-only ones too."},
+    {"_hash2", ps_py_hash2, METH_O, "_hash2(obj, /)\n--\n\nH2 of any key, heap-only ones too."},
+    {"_hash_is_stable", ps_py_hash_is_stable, METH_O,
+     "_hash_is_stable(obj, /)\n--\n\nWhether obj can be a key in a pack."},
+    {"_register_key_type", ps_py_register_key_type, METH_VARARGS,
+     "_register_key_type(cls, name, encode, /)\n--\n\nHash keys of cls by name and encode(key)."},
     {NULL, NULL, 0, NULL},
 };
 
