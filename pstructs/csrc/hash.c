@@ -26,8 +26,6 @@
 
 #define FEW 16          /* elements whose hashes fit on the stack */
 
-static int hash_any(ps_state *st, PyObject *key, int which, int depth, uint64_t *h);
-
 uint64_t
 ps_hash_leaf(int which, int kind, const void *data, size_t len)
 {
@@ -112,7 +110,7 @@ hash_tuple(ps_state *st, PyObject *key, int which, int depth, uint64_t *h)
         }
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (hash_any(st, PyTuple_GET_ITEM(key, i), which, depth + 1, &parts[i]) < 0) {
+        if (ps_hash_nested(st, PyTuple_GET_ITEM(key, i), which, depth + 1, &parts[i]) < 0) {
             goto done;
         }
     }
@@ -145,7 +143,7 @@ hash_frozenset(ps_state *st, PyObject *key, int which, int depth, uint64_t *h)
         goto done;
     }
     while (count < n && (element = PyIter_Next(iterator)) != NULL) {
-        int failed = hash_any(st, element, which, depth + 1, &parts[count++]) < 0;
+        int failed = ps_hash_nested(st, element, which, depth + 1, &parts[count++]) < 0;
         Py_DECREF(element);
         if (failed) {
             goto done;
@@ -224,7 +222,7 @@ hash_attribute(ps_state *st, PyObject *obj, int name, int which, int depth, uint
     if (value == NULL) {
         return -1;
     }
-    int result = hash_any(st, value, which, depth + 1, h);
+    int result = ps_hash_nested(st, value, which, depth + 1, h);
     Py_DECREF(value);
     return result;
 }
@@ -282,8 +280,8 @@ hash_registered(ps_state *st, PyObject *key, PyObject *pair, int which, int dept
         return -1;
     }
     int result = -1;
-    if (hash_any(st, PyTuple_GET_ITEM(pair, 0), which, depth + 1, &parts[0]) == 0 &&
-        hash_any(st, encoded, which, depth + 1, &parts[1]) == 0) {
+    if (ps_hash_nested(st, PyTuple_GET_ITEM(pair, 0), which, depth + 1, &parts[0]) == 0 &&
+        ps_hash_nested(st, encoded, which, depth + 1, &parts[1]) == 0) {
         *h = ps_hash_leaf(which, PS_KIND_REGISTERED, parts, sizeof parts);
         result = 0;
     }
@@ -332,7 +330,7 @@ hash_as(ps_state *st, PyObject *key, ps_as as, PyObject *detail, int which, int 
         return hash_frozenset(st, key, which, depth, h);
     case PS_AS_MAP:
     case PS_AS_SET:
-        return st->hash.collection_hook(st, key, which, h);
+        return st->hash.collection_hook(st, key, which, depth, h);
     case PS_AS_DATETIME:
         return ps_hash_datetime(st, key, which, h);
     case PS_AS_DATE:
@@ -360,7 +358,7 @@ hash_as(ps_state *st, PyObject *key, ps_as as, PyObject *detail, int which, int 
     case PS_AS_MEMORYVIEW:
         return hash_memoryview(st, key, which, h);
     case PS_AS_PLAIN:
-        return hash_any(st, detail, which, depth + 1, h);
+        return ps_hash_nested(st, detail, which, depth + 1, h);
     case PS_AS_REGISTERED:
         return hash_registered(st, key, detail, which, depth, h);
     case PS_AS_OTHER:
@@ -371,8 +369,8 @@ hash_as(ps_state *st, PyObject *key, ps_as as, PyObject *detail, int which, int 
     return -1;
 }
 
-static int
-hash_any(ps_state *st, PyObject *key, int which, int depth, uint64_t *h)
+int
+ps_hash_nested(ps_state *st, PyObject *key, int which, int depth, uint64_t *h)
 {
     PyTypeObject *type = Py_TYPE(key);
     if (type == &PyUnicode_Type || type == &PyLong_Type) {
@@ -404,17 +402,11 @@ hash_any(ps_state *st, PyObject *key, int which, int depth, uint64_t *h)
 int
 ps_hash1_slow(ps_state *st, PyObject *key, uint64_t *h)
 {
-    return hash_any(st, key, 1, 0, h);
+    return ps_hash_nested(st, key, 1, 0, h);
 }
 
 int
 ps_hash2(ps_state *st, PyObject *key, uint64_t *h)
 {
-    return hash_any(st, key, 2, 0, h);
-}
-
-int
-ps_hash_which(ps_state *st, PyObject *key, int which, uint64_t *h)
-{
-    return which == 1 ? ps_hash1(st, key, h) : ps_hash2(st, key, h);
+    return ps_hash_nested(st, key, 2, 0, h);
 }

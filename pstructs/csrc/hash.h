@@ -48,10 +48,12 @@ enum {
 };
 
 /* How the layer of the Python types hashes its own collections (PMap, PSet and
- * subclasses that keep their __hash__). which: 1 or 2 for H1 or H2. 0, or -1. */
-typedef int (*ps_hash_collection)(ps_state *st, PyObject *collection, int which, uint64_t *h);
-/* Whether every key and value inside is stable: 1, 0; -1 error. */
-typedef int (*ps_stable_collection)(ps_state *st, PyObject *collection);
+ * subclasses that keep their __hash__). which: 1 or 2 for H1 or H2. depth: of
+ * the collection; its parts are hashed by ps_hash_nested at depth + 1. 0, or -1. */
+typedef int (*ps_hash_collection)(ps_state *st, PyObject *collection, int which, int depth,
+                                  uint64_t *h);
+/* Whether every key and value inside is stable (ps_hash_is_stable_nested): 1, 0; -1 error. */
+typedef int (*ps_stable_collection)(ps_state *st, PyObject *collection, int depth);
 
 #define PS_HASH_CLASSES 12
 #define PS_HASH_NAMES 16
@@ -92,8 +94,9 @@ void ps_hash_raise_unsavable(ps_state *st, PyObject *key);
 /* ---- for layers that hash collections: which is 1 (H1) or 2 (H2) */
 /* Canonical bytes of a kind. */
 uint64_t ps_hash_leaf(int which, int kind, const void *data, size_t len);
-/* Any key: ps_hash1 or ps_hash2. */
-int ps_hash_which(ps_state *st, PyObject *key, int which, uint64_t *h);
+/* H1 or H2 of a part of a collection, and whether it is stable. depth bounds the C stack. */
+int ps_hash_nested(ps_state *st, PyObject *key, int which, int depth, uint64_t *h);
+int ps_hash_is_stable_nested(ps_state *st, PyObject *key, int depth);
 /* An entry of a map, from the hashes of its key and its value. */
 uint64_t ps_hash_entry(int which, uint64_t key, uint64_t value);
 /* n hashes in any order, sorted in place, as one hash of `kind` (PS_KIND_SET: equal

@@ -98,7 +98,7 @@ find_heap_only(ps_state *st, PyObject *key, int depth, bool *failed)
         break;
     case PS_AS_MAP:
     case PS_AS_SET:
-        stable = st->hash.stable_hook == NULL ? 1 : st->hash.stable_hook(st, key);
+        stable = st->hash.stable_hook == NULL ? 1 : st->hash.stable_hook(st, key, depth);
         *failed = stable < 0;
         found = stable == 0 ? key : NULL;
         break;
@@ -124,11 +124,17 @@ find_heap_only(ps_state *st, PyObject *key, int depth, bool *failed)
 }
 
 int
-ps_hash_is_stable(ps_state *st, PyObject *key)
+ps_hash_is_stable_nested(ps_state *st, PyObject *key, int depth)
 {
     bool failed = false;
-    PyObject *found = find_heap_only(st, key, 0, &failed);
+    PyObject *found = find_heap_only(st, key, depth, &failed);
     return failed ? -1 : found == NULL;
+}
+
+int
+ps_hash_is_stable(ps_state *st, PyObject *key)
+{
+    return ps_hash_is_stable_nested(st, key, 0);
 }
 
 void

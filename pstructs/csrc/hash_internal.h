@@ -7,7 +7,7 @@
 #include "state.h"
 
 /* Nested tuples; bounds the C stack when the interpreter's own limit was raised. */
-#define PS_HASH_MAX_DEPTH 10000
+#define PS_HASH_MAX_DEPTH 4000
 
 /* What a key hashes as. */
 typedef enum {
