@@ -33,7 +33,7 @@ export RAY_AUTH_MODE := disabled
 export CC
 
 C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
-PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi cache/*.py distributed/*.py) pstructs/py.typed
+PY_FILES := $(wildcard pstructs/*.py pstructs/*/*.py pstructs/*.pyi cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
 .PHONY: help demo test lint asan small bench bench-html docs fuzz crash build clean distclean
