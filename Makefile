@@ -33,7 +33,7 @@ export RAY_AUTH_MODE := disabled
 export CC
 
 C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
-PY_FILES := $(wildcard pstructs/*.py pstructs/*/*.py pstructs/*.pyi cache/*.py distributed/*.py) pstructs/py.typed
+PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
 .PHONY: help demo test lint asan small bench bench-html docs fuzz crash build clean distclean
@@ -142,7 +142,7 @@ bench-html: $(VENV)/.has-bench
 	@echo "serve it: $(BIN)/python -m http.server -d asv_bench/html"
 
 clean:
-	rm -rf build dist *.egg-info docs/_build pstructs/*.so demo-store
+	rm -rf build dist *.egg-info docs/_build pstructs/*.so demo-store demo-store-[0-9]*
 	rm -rf .pytest_cache .mypy_cache .ruff_cache asv_bench/html
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
