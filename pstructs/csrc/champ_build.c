@@ -220,6 +220,13 @@ resolve_equal_hashes(build *b)
 {
     item *items = b->items;
     Py_ssize_t n = b->n, to = 0, capacity = 0;
+    bool equal = false;
+    for (Py_ssize_t i = 1; i < n; i++) {
+        equal |= items[i].hash == items[i - 1].hash;
+    }
+    if (PS_LIKELY(!equal)) {
+        return 0;
+    }
     for (Py_ssize_t i = 0; i < n;) {
         Py_ssize_t j = i + 1, kept = 1;
         while (j < n && items[j].hash == items[i].hash) {
@@ -275,6 +282,13 @@ item_needs_gc(const build *b, const item *it)
            (b->width == 2 && ps_needs_gc(b->st, b->objects[(size_t)it->last * 2 + 1]));
 }
 
+PS_INLINE int
+position(const item *items, const uint64_t *h2, Py_ssize_t i, int level)
+{
+    return PS_LIKELY(h2 == NULL) ? ps_hash_bits(items[i].hash, PS_H1_BITS, level)
+                                 : ps_hash_bits(h2[i], PS_H2_BITS, level - PS_H1_LEVELS);
+}
+
 /* A node over n >= 2 items (n >= 1 at the root) at a level; h2 is NULL above the
  * levels of H2. NULL with MemoryError; its entries stay in the input then. */
 static ps_node *
@@ -299,36 +313,52 @@ build_node(build *b, item *items, const uint64_t *h2, Py_ssize_t n, int level)
         }
         return node;
     }
+    /* Most nodes hold entries only: find that out without a branch an entry. */
+    uint32_t seen = 0, twice = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        uint32_t bit = 1u << position(items, h2, i, level);
+        twice |= seen & bit;
+        seen |= bit;
+    }
+    uint32_t datamap = seen & ~twice;
+    if (twice == 0) {
+        for (Py_ssize_t i = 0; i < n && !b->atoms; i++) {
+            gc = gc || item_needs_gc(b, &items[i]);
+        }
+        ps_node *node = ps_node_new(st, gc, width, datamap, 0, n * width);
+        if (node == NULL) {
+            return NULL;
+        }
+        for (Py_ssize_t i = 0; i < n; i++) {
+            take(b, &items[i], &node->slots[i * width]);
+        }
+        ps_node_track(st, node);
+        return node;
+    }
     ps_node *children[PS_WIDTH];
     uint32_t singles[PS_WIDTH];
-    uint32_t datamap = 0, nodemap = 0;
     int n_children = 0, n_entries = 0;
     for (Py_ssize_t i = 0; i < n;) {
-        int pos = h2 == NULL ? ps_hash_bits(items[i].hash, PS_H1_BITS, level)
-                             : ps_hash_bits(h2[i], PS_H2_BITS, level - PS_H1_LEVELS);
-        Py_ssize_t j = i + 1;
-        while (j < n && pos == (h2 == NULL ? ps_hash_bits(items[j].hash, PS_H1_BITS, level)
-                                           : ps_hash_bits(h2[j], PS_H2_BITS, level - PS_H1_LEVELS))) {
-            j++;
-        }
-        if (j - i == 1) {
-            datamap |= 1u << pos;
+        int pos = position(items, h2, i, level);
+        if (datamap & (1u << pos)) {
             singles[n_entries++] = (uint32_t)i;
             gc = gc || (!b->atoms && item_needs_gc(b, &items[i]));
+            i++;
+            continue;
         }
-        else {
-            ps_node *child = build_node(b, items + i, h2 == NULL ? NULL : h2 + i, j - i, level + 1);
-            if (child == NULL) {
-                goto error;
-            }
-            nodemap |= 1u << pos;
-            children[n_children++] = child;
-            gc = gc || ps_node_is_gc(st, child);
+        Py_ssize_t j = i + 2;
+        while (j < n && pos == position(items, h2, j, level)) {
+            j++;
         }
+        ps_node *child = build_node(b, items + i, h2 == NULL ? NULL : h2 + i, j - i, level + 1);
+        if (child == NULL) {
+            goto error;
+        }
+        children[n_children++] = child;
+        gc = gc || ps_node_is_gc(st, child);
         i = j;
     }
-    ps_node *node =
-        ps_node_new(st, gc, width, datamap, nodemap, n_entries * width + n_children);
+    ps_node *node = ps_node_new(st, gc, width, datamap, twice, n_entries * width + n_children);
     if (node == NULL) {
         goto error;
     }
