@@ -1,6 +1,48 @@
-"""Persistent collections for Python, with a C core."""
+"""Persistent collections for Python, with a C core.
 
-from pstructs._core import stable_hash
+A persistent collection never changes: an update returns a new one that shares nearly all of its
+memory with the old one. `PMap` is the map, `PSet` the set; `pmap`, `m`, `pset` and `s` make
+them, and their evolvers are the mutable builders.
+"""
+
+from collections.abc import Hashable, ItemsView, KeysView, Mapping, Set, ValuesView
+
+from pstructs import errors
+from pstructs._core import (
+    PMap,
+    PMapEvolver,
+    PSet,
+    PSetEvolver,
+    m,
+    partition,
+    pmap,
+    pset,
+    s,
+    stable_hash,
+)
+from pstructs._core import PMapItems as _PMapItems
+from pstructs._core import PMapKeys as _PMapKeys
+from pstructs._core import PMapValues as _PMapValues
 
 __version__ = "0.1.0"
-__all__ = ["stable_hash"]
+__all__ = [
+    "PMap",
+    "PMapEvolver",
+    "PSet",
+    "PSetEvolver",
+    "errors",
+    "m",
+    "partition",
+    "pmap",
+    "pset",
+    "s",
+    "stable_hash",
+]
+
+Mapping.register(PMap)
+Hashable.register(PMap)
+Set.register(PSet)
+Hashable.register(PSet)
+KeysView.register(_PMapKeys)
+ValuesView.register(_PMapValues)
+ItemsView.register(_PMapItems)

@@ -1,6 +1,6 @@
 /* module.c -- pstructs._core: the module, its state and its functions. */
+#include "collection.h"
 #include "hash.h"
-#include "node.h"
 
 static struct PyModuleDef core_module;
 
@@ -47,7 +47,7 @@ core_exec(PyObject *module)
         return -1;
     }
 #endif
-    if (ps_node_init(st, module) < 0 || ps_hash_init(st) < 0) {
+    if (ps_node_init(st, module) < 0 || ps_hash_init(st) < 0 || ps_types_init(st, module) < 0) {
         return -1;
     }
     if (PyModule_AddStringConstant(module, "BUILD", build_kind) < 0) {
@@ -63,6 +63,10 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->node_plain);
     Py_VISIT(st->node_gc);
     Py_VISIT(st->errors);
+    int rc = ps_types_traverse(st, visit, arg);
+    if (rc) {
+        return rc;
+    }
     return ps_hash_traverse(st, visit, arg);
 }
 
@@ -70,6 +74,7 @@ static int
 core_clear(PyObject *module)
 {
     ps_state *st = ps_state_of_module(module);
+    ps_types_clear(st);
     Py_CLEAR(st->node_plain);
     Py_CLEAR(st->node_gc);
     Py_CLEAR(st->errors);
@@ -83,7 +88,27 @@ core_free(void *module)
     core_clear(module);
 }
 
+#define FASTCALL(function) (PyCFunction)(void (*)(void))(function)
+
 static PyMethodDef core_methods[] = {
+    {"pmap", FASTCALL(ps_pmap), METH_FASTCALL | METH_KEYWORDS,
+     "pmap(initial={}, pre_size=0)\n--\n\n"
+     "A PMap of a mapping or of (key, value) pairs. pre_size has no effect.\n\n"
+     "Cost: O(n); O(1) for a PMap."},
+    {"m", FASTCALL(ps_m), METH_FASTCALL | METH_KEYWORDS,
+     "m(**entries)\n--\n\nA PMap of the keyword arguments."},
+    {"pset", FASTCALL(ps_pset), METH_FASTCALL | METH_KEYWORDS,
+     "pset(iterable=(), pre_size=8)\n--\n\n"
+     "A PSet of the elements of iterable. pre_size has no effect.\n\n"
+     "Cost: O(n); O(1) for a PSet."},
+    {"s", FASTCALL(ps_s), METH_FASTCALL, "s(*elements)\n--\n\nA PSet of the arguments."},
+    {"partition", FASTCALL(ps_partition), METH_FASTCALL | METH_KEYWORDS,
+     "partition(collection, i, n)\n--\n\n"
+     "Part i (from 0) of n disjoint parts of a PMap or PSet, of similar size, cut\n"
+     "along subtrees: the parts share nearly all nodes with the collection.\n\n"
+     "Cost: O(32 log32 n) for a collection of n entries."},
+    {"_check", ps_check, METH_O,
+     "_check(collection, /)\n--\n\nAssert every invariant of a PMap, PSet or evolver."},
     {"stable_hash", ps_stable_hash, METH_O,
      "stable_hash(obj, /)\n--\n\nH1 of obj in the hash domain, as an unsigned 64-bit integer."},
     {"_hash1", ps_py_hash1, METH_O, "_hash1(obj, /)\n--\n\nH1 of any key, heap-only ones too."},

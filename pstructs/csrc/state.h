@@ -34,6 +34,11 @@ struct ps_state {
     /* empty map and set, spare map objects */
     PyObject *empty_map;
     PyObject *empty_set;
+    PyObject *spare[PS_FREELIST]; /* memory of dead exact PMap and PSet objects */
+    int n_spare;
+    /* collections.abc, when first needed */
+    PyObject *abc_mapping;
+    PyObject *abc_set;
 };
 
 ps_state *ps_state_of_module(PyObject *module);

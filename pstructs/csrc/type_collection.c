@@ -1,0 +1,337 @@
+/* type_collection.c -- what PMap and PSet have in common: life and death of the
+ * objects, what strangers are, and the functions of the module.
+ *
+ *     PMap / PSet object           nodes
+ *     +--------------------+
+ *     | refcount, type     |
+ *     | root  -------------+--->   champ node or packed record, 0 when empty
+ *     | count              |
+ *     | hash (-1: unknown) |
+ *     | weakrefs           |
+ *     +--------------------+
+ *
+ * Collector: an exact PMap or PSet is tracked only when its root is a GC node.
+ * A map of atoms is then an atom itself, and a map of such maps needs no GC
+ * nodes either, so nested records cost the collector nothing. A tree below a
+ * plain root can't reach a cycle, so leaving it untracked is sound.
+ *
+ * Death: a chain of maps in maps is freed recursively through its nodes; plain
+ * nodes have no GC header and so can't use the trashcan. The collection object
+ * does it for them: it stops the recursion every 50 levels.
+ *
+ * Spare objects: small persistent updates make and drop one collection each, so
+ * up to PS_FREELIST dead ones are kept. */
+#include "collection.h"
+
+#include "error.h"
+
+ps_state *
+ps_state_of_operand(PyObject *o)
+{
+    for (PyTypeObject *t = Py_TYPE(o); t != NULL; t = t->tp_base) {
+        if (t->tp_dealloc == ps_collection_dealloc || t->tp_dealloc == ps_view_dealloc) {
+            PyObject *module = ((PyHeapTypeObject *)t)->ht_module;
+            return module == NULL ? NULL : PyModule_GetState(module);
+        }
+    }
+    return NULL;
+}
+
+/* ---- life and death */
+
+int
+ps_collection_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    ps_slot root = ps_tree_of(self).root;
+    Py_VISIT(Py_TYPE(self));
+    if (root && !ps_slot_is_packed(root)) {
+        Py_VISIT(ps_slot_obj(root));
+    }
+    return 0;
+}
+
+void
+ps_collection_dealloc(PyObject *self)
+{
+    ps_collection *c = (ps_collection *)self;
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, ps_collection_dealloc)
+    PyTypeObject *type = Py_TYPE(self);
+    bool exact = type->tp_dealloc == ps_collection_dealloc;
+    /* The collector may have cleared the type already, when all die together. */
+    ps_state *st = ps_state_of_operand(self);
+    if (c->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    ps_slot root = c->tree.root;
+    c->tree.root = 0;
+    if (root && !ps_slot_is_packed(root)) {
+        Py_DECREF(ps_slot_obj(root));
+    }
+    else if (root && st != NULL) {
+        ps_slot_decref(st, root);
+    }
+#ifndef Py_GIL_DISABLED
+    if (exact && st != NULL && st->n_spare < PS_FREELIST) {
+        st->spare[st->n_spare++] = self;
+    }
+    else
+#endif
+    {
+        type->tp_free(self);
+    }
+    Py_DECREF(type);
+    Py_TRASHCAN_END
+}
+
+PyObject *
+ps_collection_new_of(ps_state *st, PyTypeObject *type, int width, ps_tree t)
+{
+    ps_collection *c;
+    bool exact = type == st->map || type == st->set;
+    if (!exact) {
+        c = (ps_collection *)type->tp_alloc(type, 0);
+    }
+#ifndef Py_GIL_DISABLED
+    else if (PS_LIKELY(st->n_spare > 0)) {
+        c = (ps_collection *)PyObject_Init(st->spare[--st->n_spare], type);
+    }
+#endif
+    else {
+        c = PyObject_GC_New(ps_collection, type);
+    }
+    if (c == NULL) {
+        ps_tree_drop(st, t);
+        return NULL;
+    }
+    c->tree = t;
+    c->hash = -1;
+    c->weakrefs = NULL;
+    if (exact && t.root && !ps_slot_is_packed(t.root) && ps_node_is_gc(st, ps_slot_node(t.root))) {
+        PyObject_GC_Track(c);
+    }
+    (void)width;
+#ifdef PS_DEBUG
+    if (ps_champ_check(st, t, width) < 0) {
+        Py_DECREF(c);
+        return NULL;
+    }
+#endif
+    return (PyObject *)c;
+}
+
+PyObject *
+ps_collection_new(ps_state *st, int width, ps_tree t)
+{
+    if (t.root == 0) {
+        return Py_NewRef(width == 2 ? st->empty_map : st->empty_set);
+    }
+    return ps_collection_new_of(st, width == 2 ? st->map : st->set, width, t);
+}
+
+/* ---- what others are */
+
+static int
+is_instance_of(PyObject **cache, const char *name, PyObject *o)
+{
+    if (*cache == NULL) {
+        PyObject *abc = PyImport_ImportModule("collections.abc");
+        if (abc == NULL) {
+            return -1;
+        }
+        *cache = PyObject_GetAttrString(abc, name);
+        Py_DECREF(abc);
+        if (*cache == NULL) {
+            return -1;
+        }
+    }
+    return PyObject_IsInstance(o, *cache);
+}
+
+int
+ps_is_any_mapping(ps_state *st, PyObject *o)
+{
+    if (PyDict_Check(o) || ps_is_map(st, o)) {
+        return 1;
+    }
+    if (PyLong_CheckExact(o) || PyUnicode_CheckExact(o) || PyList_CheckExact(o) || o == Py_None) {
+        return 0;
+    }
+    return is_instance_of(&st->abc_mapping, "Mapping", o);
+}
+
+int
+ps_is_any_set(ps_state *st, PyObject *o)
+{
+    if (PyAnySet_Check(o) || ps_is_set(st, o) || ps_is_view(st, o) || PyDictKeys_Check(o) ||
+        PyDictItems_Check(o)) {
+        return 1;
+    }
+    if (PyLong_CheckExact(o) || PyUnicode_CheckExact(o) || PyList_CheckExact(o) || o == Py_None) {
+        return 0;
+    }
+    return is_instance_of(&st->abc_set, "Set", o);
+}
+
+/* ---- small helpers */
+
+PyObject *
+ps_key_error(PyObject *key)
+{
+    PyObject *e = PyObject_CallOneArg(PyExc_KeyError, key);
+    if (e != NULL) {
+        PyErr_SetObject(PyExc_KeyError, e);
+        Py_DECREF(e);
+    }
+    return NULL;
+}
+
+int
+ps_parse_args(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+              const char *const *names, int n_required, int n_names, PyObject **out)
+{
+    if (nargs > n_names) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function,
+                     n_names, nargs);
+        return -1;
+    }
+    for (int i = 0; i < n_names; i++) {
+        out[i] = i < nargs ? args[i] : NULL;
+    }
+    Py_ssize_t n_keywords = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t k = 0; k < n_keywords; k++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, k);
+        int i = 0;
+        while (i < n_names && PyUnicode_CompareWithASCIIString(name, names[i]) != 0) {
+            i++;
+        }
+        if (i == n_names || out[i] != NULL) {
+            PyErr_Format(PyExc_TypeError,
+                         i == n_names ? "%s() got an unexpected keyword argument '%U'"
+                                      : "%s() got multiple values for argument '%U'",
+                         function, name);
+            return -1;
+        }
+        out[i] = args[nargs + k];
+    }
+    for (int i = 0; i < n_required; i++) {
+        if (out[i] == NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", function,
+                         names[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- functions of the module */
+
+PyObject *
+ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"collection", "i", "n"};
+    PyObject *a[3];
+    if (ps_parse_args("partition", args, nargs, kwnames, names, 3, 3, a) < 0) {
+        return NULL;
+    }
+    ps_state *st = ps_state_of_module(module);
+    int width = ps_is_map(st, a[0]) ? 2 : ps_is_set(st, a[0]) ? 1 : 0;
+    if (width == 0) {
+        PyErr_Format(PyExc_TypeError, "partition() wants a PMap or PSet, not %.200s",
+                     Py_TYPE(a[0])->tp_name);
+        return NULL;
+    }
+    Py_ssize_t i = PyNumber_AsSsize_t(a[1], PyExc_OverflowError);
+    if (i == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_ssize_t n = PyNumber_AsSsize_t(a[2], PyExc_OverflowError);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (n < 1 || i < 0 || i >= n) {
+        PyErr_Format(PyExc_ValueError, "there is no part %zd of %zd: want 0 <= i < n", i, n);
+        return NULL;
+    }
+    ps_tree t;
+    if (ps_champ_partition(st, ps_tree_of(a[0]), width, i, n, &t) < 0) {
+        return NULL;
+    }
+    return ps_collection_new(st, width, t);
+}
+
+PyObject *
+ps_check(PyObject *module, PyObject *o)
+{
+    ps_state *st = ps_state_of_module(module);
+    ps_tree t;
+    int width;
+    if (ps_is_map(st, o) || ps_is_set(st, o)) {
+        t = ps_tree_of(o);
+        width = ps_is_map(st, o) ? 2 : 1;
+    }
+    else if (Py_TYPE(o) == st->map_evolver || Py_TYPE(o) == st->set_evolver) {
+        t = ((ps_evolver *)o)->tree;
+        width = ((ps_evolver *)o)->width;
+    }
+    else {
+        PyErr_Format(PyExc_TypeError, "_check() wants a collection or an evolver, not %.200s",
+                     Py_TYPE(o)->tp_name);
+        return NULL;
+    }
+    ps_tree_share(st, t);
+    int rc = ps_champ_check(st, t, width);
+    ps_tree_drop(st, t);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* ---- the module's share */
+
+int
+ps_types_init(ps_state *st, PyObject *module)
+{
+    if (ps_iterator_type_init(st, module) < 0 || ps_view_types_init(st, module) < 0 ||
+        ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
+        ps_set_type_init(st, module) < 0) {
+        return -1;
+    }
+    st->hash.collection_hook = ps_collection_stable_hash;
+    st->hash.stable_hook = ps_collection_is_stable;
+    ps_tree empty = {0, 0};
+    st->empty_map = ps_collection_new_of(st, st->map, 2, empty);
+    st->empty_set = ps_collection_new_of(st, st->set, 1, empty);
+    return st->empty_map == NULL || st->empty_set == NULL ? -1 : 0;
+}
+
+#define EACH_TYPE(X)                                                                              \
+    X(map) X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view)         \
+    X(iterator)
+
+int
+ps_types_traverse(ps_state *st, visitproc visit, void *arg)
+{
+#define VISIT(name) Py_VISIT(st->name);
+    EACH_TYPE(VISIT)
+#undef VISIT
+    Py_VISIT(st->abc_mapping);
+    Py_VISIT(st->abc_set);
+    return 0;
+}
+
+void
+ps_types_clear(ps_state *st)
+{
+    /* The empty collections go first: their death wants the types and the state. */
+    Py_CLEAR(st->empty_map);
+    Py_CLEAR(st->empty_set);
+#ifndef Py_GIL_DISABLED
+    while (st->n_spare > 0) {
+        PyObject_GC_Del(st->spare[--st->n_spare]);
+    }
+#endif
+    Py_CLEAR(st->abc_mapping);
+    Py_CLEAR(st->abc_set);
+#define CLEAR(name) Py_CLEAR(st->name);
+    EACH_TYPE(CLEAR)
+#undef CLEAR
+}

@@ -1,0 +1,187 @@
+/* type_hash.c -- two hashes of collections.
+ *
+ * hash(): Python's, equal to that of the frozenset of the elements (of the
+ * (key, value) pairs for a map), so that a PSet can stand for an equal frozenset
+ * in a dict. Seeded per process like hash(str).
+ *
+ * The stable one: H1 and H2 of the hash domain (hash.h), for collections that are
+ * keys themselves, the same in every process. */
+#include "collection.h"
+
+/* ---- hash() */
+
+/* The dispersion that frozenset applies to each element's hash: order must not
+ * count, so the results are xored, and neighbouring hashes must not cancel. */
+static Py_uhash_t
+shuffle_bits(Py_uhash_t h)
+{
+    return ((h ^ 89869747UL) ^ (h << 16)) * 3644798167UL;
+}
+
+/* hash((key, value)) as CPython's tuples have it (xxHash's scheme, two lanes). */
+static Py_uhash_t
+pair_hash(Py_uhash_t a, Py_uhash_t b)
+{
+    const Py_uhash_t p1 = 11400714785074694791UL, p2 = 14029467366897019727UL,
+                     p5 = 2870177450012600261UL;
+    Py_uhash_t acc = p5;
+    acc += a * p2;
+    acc = ((acc << 31) | (acc >> 33)) * p1;
+    acc += b * p2;
+    acc = ((acc << 31) | (acc >> 33)) * p1;
+    acc += 2 ^ (p5 ^ 3527539UL);
+    return acc == (Py_uhash_t)-1 ? 1546275796 : acc;
+}
+
+/* Say which value of which key is at fault; the first error becomes the cause. */
+static void
+explain_unhashable(PyObject *key, PyObject *value)
+{
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+        return;
+    }
+    PyObject *type, *cause, *tb;
+    PyErr_Fetch(&type, &cause, &tb);
+    PyErr_NormalizeException(&type, &cause, &tb);
+    if (tb != NULL) {
+        PyException_SetTraceback(cause, tb);
+    }
+    PyErr_Format(PyExc_TypeError,
+                 "this map has no hash: the value of key %R is of unhashable type '%.200s'", key,
+                 Py_TYPE(value)->tp_name);
+    PyObject *type2, *err, *tb2;
+    PyErr_Fetch(&type2, &err, &tb2);
+    PyErr_NormalizeException(&type2, &err, &tb2);
+    if (err != NULL && PyExceptionInstance_Check(err) && cause != NULL) {
+        PyException_SetCause(err, Py_NewRef(cause));
+    }
+    PyErr_Restore(type2, err, tb2);
+    Py_XDECREF(type);
+    Py_XDECREF(cause);
+    Py_XDECREF(tb);
+}
+
+/* Hash of one entry; false with an exception. */
+static bool
+entry_hash(ps_state *st, bool with_value, const ps_slot *entry, Py_uhash_t *out)
+{
+    PyObject *key = ps_slot_get(st, entry[0]), *value = NULL;
+    bool ok = false;
+    if (key == NULL) {
+        goto done;
+    }
+    Py_hash_t h = PyObject_Hash(key);
+    if (h == -1) {
+        goto done;
+    }
+    if (with_value) {
+        value = ps_slot_get(st, entry[1]);
+        if (value == NULL) {
+            goto done;
+        }
+        Py_hash_t hv = PyObject_Hash(value);
+        if (hv == -1) {
+            explain_unhashable(key, value);
+            goto done;
+        }
+        h = (Py_hash_t)pair_hash((Py_uhash_t)h, (Py_uhash_t)hv);
+    }
+    *out = (Py_uhash_t)h;
+    ok = true;
+done:
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return ok;
+}
+
+Py_hash_t
+ps_tree_hash(ps_state *st, ps_tree t, int width, bool with_values)
+{
+    ps_champ_iter it;
+    const ps_slot *entry;
+    Py_uhash_t hash = 0, one;
+    if (Py_EnterRecursiveCall(" while hashing a persistent collection")) {
+        return -1;
+    }
+    int rc = ps_champ_iter_init(st, &it, t.root, width);
+    if (rc == 0) {
+        while ((rc = ps_champ_iter_next(st, &it, &entry)) > 0) {
+            if (!entry_hash(st, with_values, entry, &one)) {
+                rc = -1;
+                break;
+            }
+            hash ^= shuffle_bits(one);
+        }
+        ps_champ_iter_clear(&it);
+    }
+    Py_LeaveRecursiveCall();
+    if (rc < 0) {
+        return -1;
+    }
+    hash ^= ((Py_uhash_t)t.count + 1) * 1927868237UL;
+    hash ^= (hash >> 11) ^ (hash >> 25);
+    hash = hash * 69069U + 907133923UL;
+    return hash == (Py_uhash_t)-1 ? 590923713 : (Py_hash_t)hash;
+}
+
+/* ---- the hash domain's hooks */
+
+int
+ps_collection_stable_hash(ps_state *st, PyObject *collection, int which, int depth, uint64_t *h)
+{
+    ps_tree t = ps_tree_of(collection);
+    int width = ps_is_map(st, collection) ? 2 : 1, rc = -1;
+    uint64_t *each = PyMem_Malloc((size_t)(t.count ? t.count : 1) * sizeof *each);
+    if (each == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    ps_champ_iter it;
+    const ps_slot *entry;
+    Py_ssize_t n = 0;
+    if (ps_champ_iter_init(st, &it, t.root, width) < 0) {
+        goto done;
+    }
+    while ((rc = ps_champ_iter_next(st, &it, &entry)) > 0 && n < t.count) {
+        uint64_t part[2] = {0, 0};
+        for (int i = 0; i < width && rc > 0; i++) {
+            PyObject *o = ps_slot_get(st, entry[i]);
+            if (o == NULL || ps_hash_nested(st, o, which, depth + 1, &part[i]) < 0) {
+                rc = -1;
+            }
+            Py_XDECREF(o);
+        }
+        if (rc < 0) {
+            break;
+        }
+        each[n++] = width == 2 ? ps_hash_entry(which, part[0], part[1]) : part[0];
+    }
+    ps_champ_iter_clear(&it);
+    if (rc >= 0) {
+        rc = ps_hash_combine_unordered(which, width == 2 ? PS_KIND_MAP : PS_KIND_SET, each,
+                                       (size_t)n, h);
+    }
+done:
+    PyMem_Free(each);
+    return rc;
+}
+
+int
+ps_collection_is_stable(ps_state *st, PyObject *collection, int depth)
+{
+    int width = ps_is_map(st, collection) ? 2 : 1, stable = 1, rc;
+    ps_champ_iter it;
+    const ps_slot *entry;
+    rc = ps_champ_iter_init(st, &it, ps_tree_of(collection).root, width);
+    if (rc == 0) {
+        while (stable > 0 && (rc = ps_champ_iter_next(st, &it, &entry)) > 0) {
+            for (int i = 0; i < width && stable > 0; i++) {
+                PyObject *o = ps_slot_get(st, entry[i]);
+                stable = o == NULL ? -1 : ps_hash_is_stable_nested(st, o, depth + 1);
+                Py_XDECREF(o);
+            }
+        }
+        ps_champ_iter_clear(&it);
+    }
+    return rc < 0 ? -1 : stable;
+}
