@@ -148,6 +148,17 @@ int ps_champ_is_disjoint(ps_state *st, ps_tree a, ps_tree b, int width); /* 1, 0
 typedef int (*ps_diff_visit)(ps_state *st, void *arg, ps_slot key, ps_slot a_value, ps_slot b_value);
 int ps_champ_diff(ps_state *st, ps_tree a, ps_tree b, int width, ps_diff_visit visit, void *arg);
 
+/* ---- champ_merge.c: three-way merge */
+/* Decides a key that both sides changed differently. The slots are borrowed, 0 where
+ * a side lacks the key. *keep: the value to keep (owned), or 0 to remove the key.
+ * 0, or -1 with an exception. Never called for sets: there is nothing to disagree on. */
+typedef int (*ps_merge_resolve)(ps_state *st, void *arg, ps_slot key, ps_slot base, ps_slot ours,
+                                ps_slot theirs, ps_slot *keep);
+/* ours with the changes from base to theirs; shares what it can with ours, or is theirs
+ * when ours is base. Returns 0 and a new tree, or -1. */
+int ps_champ_merge(ps_state *st, ps_tree base, ps_tree ours, ps_tree theirs, int width,
+                   ps_merge_resolve resolve, void *arg, ps_tree *out);
+
 /* ---- champ_check.c: every invariant; -1 with AssertionError */
 int ps_champ_check(ps_state *st, ps_tree t, int width);
 void ps_champ_check_or_abort(ps_state *st, ps_tree t, int width);
