@@ -161,6 +161,7 @@ int ps_champ_merge(ps_state *st, ps_tree base, ps_tree ours, ps_tree theirs, int
 
 /* ---- champ_check.c: every invariant; -1 with AssertionError */
 int ps_champ_check(ps_state *st, ps_tree t, int width);
+/* Stops the process instead; runs no user code, looks at a bounded number of nodes. */
 void ps_champ_check_or_abort(ps_state *st, ps_tree t, int width);
 
 #ifdef PS_DEBUG

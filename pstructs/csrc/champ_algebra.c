@@ -438,7 +438,7 @@ run(ps_state *st, int keep, ps_tree a, ps_tree b, int width, ps_tree *out)
     out->count = (keep & KEEP_A ? a.count - common : 0) + (keep & KEEP_B ? b.count - common : 0) +
                  (keep & KEEP_COMMON ? common : 0);
     rc = 0;
-    ps_champ_assert(st, *out, width);
+    PS_CHECK(st, *out, width);
 done:
     ps_tally_clear(st, &j.tally);
     ps_slot_decref(st, a.root);

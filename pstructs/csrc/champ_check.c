@@ -1,7 +1,7 @@
 /* champ_check.c -- every invariant of a tree, one sentence each.
  *
  * ps_champ_check is for tests: it looks at everything, and may run user code
- * (hashing and comparing keys). ps_champ_assert is for PS_DEBUG builds, at the end
+ * (hashing and comparing keys). ps_champ_check_or_abort is for PS_DEBUG builds, at the end
  * of every operation: it stops the process, runs no user code, and looks at a
  * bounded number of nodes.
  */
@@ -187,9 +187,8 @@ ps_champ_check(ps_state *st, ps_tree t, int width)
     return rc;
 }
 
-#ifdef PS_DEBUG
 void
-ps_champ_assert(ps_state *st, ps_tree t, int width)
+ps_champ_check_or_abort(ps_state *st, ps_tree t, int width)
 {
     PyObject *type, *value, *traceback; /* the caller's exception, if any */
     PyErr_Fetch(&type, &value, &traceback);
@@ -202,4 +201,3 @@ ps_champ_assert(ps_state *st, ps_tree t, int width)
     }
     PyErr_Restore(type, value, traceback);
 }
-#endif

@@ -384,6 +384,6 @@ ps_tree_edit(ps_state *st, ps_tree *t, int width, ps_slot key, ps_slot value, ps
     bool joins = edit == PS_EDIT_PUT || edit == PS_EDIT_JOIN;
     t->count += found == PS_FOUND ? (joins ? 0 : -1) : edit == PS_EDIT_DROP ? 0 : 1;
     ps_slot_xdecref(st, old);
-    ps_champ_assert(st, *t, width);
+    PS_CHECK(st, *t, width);
     return found;
 }

@@ -200,12 +200,4 @@ ps_tally_sub(ps_state *st, ps_tally *t, ps_pile pile, ps_slot sub)
 Py_ssize_t ps_tally_common(ps_state *st, ps_tally *t, Py_ssize_t a, Py_ssize_t b);
 void ps_tally_clear(ps_state *st, ps_tally *t);
 
-/* PS_DEBUG builds: stop the process when a tree breaks an invariant. Runs no
- * user code; looks at a bounded number of nodes. (champ_check.c) */
-#ifdef PS_DEBUG
-void ps_champ_assert(ps_state *st, ps_tree t, int width);
-#else
-#define ps_champ_assert(st, t, width) ((void)0)
-#endif
-
 #endif
