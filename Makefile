@@ -3,6 +3,7 @@
 #   make demo     the whole library on real input, in one table
 #   make test     build, then every test
 #   make lint     ruff, mypy --strict and stubtest on the installed wheel
+#   make format   ruff and clang-format, in place
 #   make asan     the core's tests under AddressSanitizer and UBSan
 #   make small    the core's tests with every invariant checked, on tiny nodes
 #   make bench    a short benchmark run          make bench-html   browse the history
@@ -33,10 +34,10 @@ export RAY_AUTH_MODE := disabled
 export CC
 
 C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
-PY_FILES := $(wildcard pstructs/*.py pstructs/*/*.py pstructs/*.pyi cache/*.py distributed/*.py) pstructs/py.typed
+PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint asan small bench bench-html docs fuzz crash build clean distclean
+.PHONY: help demo test lint format asan small bench bench-html docs fuzz crash build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -86,6 +87,11 @@ lint: $(LINT)/.has-wheel
 	mkdir -p build/elsewhere
 	cd build/elsewhere && $(abspath $(LINT))/bin/mypy --strict --config-file ../../setup.cfg -p pstructs
 	cd build/elsewhere && $(abspath $(LINT))/bin/stubtest pstructs._core --mypy-config-file ../../setup.cfg
+
+format: $(LINT)/.has-wheel
+	$(LINT)/bin/ruff check --fix --quiet . || true
+	$(LINT)/bin/ruff format .
+	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch]
 
 # ---- test builds: the whole package in a folder of its own, so that the normal build
 # is left alone. PYTHONSAFEPATH keeps the source folder from shadowing it.
@@ -142,7 +148,7 @@ bench-html: $(VENV)/.has-bench
 	@echo "serve it: $(BIN)/python -m http.server -d asv_bench/html"
 
 clean:
-	rm -rf build dist *.egg-info docs/_build pstructs/*.so demo-store
+	rm -rf build dist *.egg-info docs/_build pstructs/*.so demo-store demo-store-[0-9]*
 	rm -rf .pytest_cache .mypy_cache .ruff_cache asv_bench/html
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -44,7 +44,7 @@ def module_name(path: Path) -> str:
 
 def layer_of(module: str) -> str:
     parts = module.split(".")
-    if len(parts) > 1 and (parts[1] == "__main__" or re.fullmatch(r"cli(_\w+)?", parts[1])):
+    if len(parts) > 1 and (parts[1] == "__main__" or re.fullmatch(r"_?cli(_\w+)?", parts[1])):
         return ROOF
     for layer in (DISTRIBUTED, CACHE):
         if module == layer or module.startswith(layer + "."):
@@ -145,6 +145,7 @@ def test_the_check_reports_a_forbidden_import(path: str, line: str) -> None:
         ("distributed/x.py", "import ray\nfrom pstructs.cache import SnapshotStore"),
         ("pstructs/cli.py", "def f():\n    from pstructs.distributed import share"),
         ("pstructs/cli_demo.py", "from pstructs.cli import app"),
+        ("pstructs/_cli/demo.py", "def f():\n    from pstructs.cache import SnapshotStore"),
     ],
 )
 def test_the_check_allows_an_import_of_a_lower_layer(path: str, line: str) -> None:

@@ -1,0 +1,191 @@
+"""The commands and their help texts; the work is done in the modules beside this one."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pstructs._cli.errors import FAILED, expected, message
+
+__all__ = ["app"]
+
+
+class Format(StrEnum):
+    """Formats of `pstructs import`."""
+
+    csv = "csv"
+    json = "json"
+    ndjson = "ndjson"
+
+
+class Group(TyperGroup):
+    """Turns the errors of the library into one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if ctx.params.get("traceback") or not expected(error):
+                raise
+            sys.stderr.write(message(error) + "\n")
+            raise typer.Exit(FAILED) from None
+
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with **pstructs demo**, or with **pstructs import FILE STORE**.",
+)
+
+Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the store.")]
+Head = Annotated[str, typer.Option(help="Name of the line of versions.")]
+Limit = Annotated[int, typer.Option(min=1, help="Show at most this many.")]
+VERSION = "a version's number as `log` lists them, or `main` for the newest, `main~3` for 3 before"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import pstructs
+
+        typer.echo(f"pstructs {pstructs.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where in the code an error came from.")
+    ] = False,
+) -> None:
+    """Maps that remember: keep every version of a table of records in one small store.
+
+    A **store** is a folder that holds the versions of your data. Each version is
+    complete, yet saving one writes only what changed. Import a file, change it, import it again:
+    then look at any version, and at the difference between any two.
+    """
+
+
+@app.command(rich_help_panel="Start here")
+def demo(
+    input: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Use the records of this CSV, JSON or NDJSON file instead of the Unicode "
+            "character database.",
+        ),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Make the store in this new folder. Default: demo-store here, or demo-store-2 "
+            "and so on if that is taken.",
+        ),
+    ] = None,
+    versions: Annotated[
+        int, typer.Option(min=1, help="How many edits to make and save, one version each.")
+    ] = 1000,
+    no_ray: Annotated[
+        bool, typer.Option("--no-ray", help="Leave out the part with Ray workers.")
+    ] = False,
+) -> None:
+    """See it all at work on real data, in about a minute.
+
+    Takes every named character of Unicode (about 150,000 records), saves 1,000 versions of it,
+    undoes, reopens it in a new process, and shares it with Ray workers. Each answer is checked
+    against plain Python, and one table shows time, bytes and memory beside the same work with
+    dict and pickle. The store stays, for you to look around in.
+    """
+    from pstructs._cli.demo import run
+
+    run(input=input, store=store, versions=versions, use_ray=not no_ray)
+
+
+@app.command("import", rich_help_panel="Start here")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, JSON or NDJSON, in UTF-8.")],
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", help="Folder of the store; made if it is new.")
+    ],
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column that names a record. Default: the first."),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="Default: what the file's name ends in.")
+    ] = None,
+    head: Head = "main",
+    message: Annotated[str | None, typer.Option(help="A note to keep with the version.")] = None,
+) -> None:
+    """Save the records of a file as a new version.
+
+    CSV needs a first line that names the columns. JSON is an array of objects, or one object
+    whose values are the records. NDJSON is one object a line. Where a key comes twice the last
+    record wins, and you are told. If any line is bad nothing is imported.
+
+    Import a changed file into the same store to get the next version: only the changes are
+    written.
+    """
+    from pstructs._cli.importing import import_file
+
+    import_file(
+        file, store, key=key, format=format.value if format else None, head=head, message=message
+    )
+
+
+@app.command(rich_help_panel="Look into a store")
+def log(store: Store, head: Head = "main", limit: Limit = 20) -> None:
+    """List the versions of a store, newest first."""
+    from pstructs._cli.looking import log_versions
+
+    log_versions(store, head=head, limit=limit)
+
+
+@app.command(rich_help_panel="Look into a store")
+def show(
+    store: Store,
+    version: Annotated[str, typer.Argument(metavar="[VERSION]", help=VERSION)] = "main",
+    key: Annotated[str | None, typer.Option(help="Show the record with this key only.")] = None,
+    limit: Limit = 10,
+) -> None:
+    """Show a version: what it is, and its first records, or the one with a key."""
+    from pstructs._cli.looking import show_version
+
+    show_version(store, version, key=key, limit=limit)
+
+
+@app.command(rich_help_panel="Look into a store")
+def diff(
+    store: Store,
+    a: Annotated[str, typer.Argument(metavar="A", help=f"The old one: {VERSION}.")],
+    b: Annotated[str, typer.Argument(metavar="B", help=f"The new one: {VERSION}.")],
+    limit: Limit = 20,
+) -> None:
+    """Show what changed from version A to version B."""
+    from pstructs._cli.looking import diff_versions
+
+    diff_versions(store, a, b, limit=limit)
+
+
+@app.command(rich_help_panel="Look into a store")
+def verify(store: Store) -> None:
+    """Read the whole store and check every byte of it."""
+    from pstructs._cli.looking import verify_store
+
+    verify_store(store)
