@@ -50,3 +50,16 @@ def test_every_example_is_shown_on_a_page() -> None:
     pages = "".join(page.read_text() for page in (ROOT / "docs").rglob("*.md"))
     assert EXAMPLES
     assert [path.name for path in EXAMPLES if f"examples/{path.name}" not in pages] == []
+
+
+def test_every_command_and_option_is_in_the_reference() -> None:
+    typer = pytest.importorskip("typer")
+    from pstructs._cli.app import app
+
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
+    group = typer.main.get_command(app)
+    missing = [name for name in group.commands if f"## pstructs {name}" not in page]
+    for command in group.commands.values():
+        for parameter in command.params:
+            missing += [o for o in parameter.opts if o.startswith("--") and f"`{o}" not in page]
+    assert missing == []
