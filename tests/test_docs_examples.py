@@ -56,7 +56,7 @@ def test_every_command_and_option_is_in_the_reference() -> None:
     typer = pytest.importorskip("typer")
     from pstructs._cli.app import app
 
-    page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
     group = typer.main.get_command(app)
     missing = [name for name in group.commands if f"## pstructs {name}" not in page]
     for command in group.commands.values():
