@@ -198,6 +198,12 @@ PyObject *ps_s(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *ps_check(PyObject *module, PyObject *collection);
 
+/* type_diff.c: Python functions of the module. */
+PyObject *ps_diff(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ps_patch(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ps_merge(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ps_check(PyObject *module, PyObject *collection);
+
 int ps_map_type_init(ps_state *st, PyObject *module);
 int ps_set_type_init(ps_state *st, PyObject *module);
 int ps_evolver_types_init(ps_state *st, PyObject *module);

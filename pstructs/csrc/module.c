@@ -117,6 +117,14 @@ static PyMethodDef core_methods[] = {
      "_hash_is_stable(obj, /)\n--\n\nWhether obj can be a key in a pack."},
     {"_register_key_type", ps_py_register_key_type, METH_VARARGS,
      "_register_key_type(cls, name, encode, /)\n--\n\nHash keys of cls by name and encode(key)."},
+    {"_diff", (PyCFunction)(void (*)(void))ps_diff, METH_FASTCALL,
+     "_diff(a, b, /)\n--\n\n(added, removed, changed) from a to b."},
+    {"_patch", (PyCFunction)(void (*)(void))ps_patch, METH_FASTCALL,
+     "_patch(a, added, removed, changed, /)\n--\n\na with the changes of a diff."},
+    {"_merge", (PyCFunction)(void (*)(void))ps_merge, METH_FASTCALL,
+     "_merge(base, ours, theirs, resolve, absent, /)\n--\n\n(merged, conflicts)."},
+    {"_check", ps_check, METH_O,
+     "_check(collection, /)\n--\n\nAssertionError when its tree breaks an invariant."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,0 +1,162 @@
+"""Differences between two versions: `diff`, and `patch`, which applies one.
+
+Two versions of a collection share the subtrees that neither changed, and the walk over both
+skips them: the cost follows the number of changes, not the size. Subtrees that were saved are
+skipped by their digests too, so versions that come from different stores are compared as fast.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, overload
+
+from pstructs._core import PMap, PSet, _diff, _patch, pmap
+
+__all__ = ["ABSENT", "Absent", "Diff", "diff", "patch"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+C = TypeVar("C")
+M = TypeVar("M")
+
+
+class Absent(Enum):
+    """The type of `ABSENT`, the mark for "this side has no such key"."""
+
+    ABSENT = "ABSENT"
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+class Diff(NamedTuple, Generic[C, M]):
+    """What has to change in one collection to make it another one.
+
+    A `Diff` is false when nothing differs.
+
+    Attributes
+    ----------
+    added : PMap or PSet
+        Entries (elements, for sets) that only the second collection has.
+    removed : PMap or PSet
+        Entries that only the first one has.
+    changed : PMap
+        Key to `(old, new)` for keys of both with different values. Empty for sets.
+    """
+
+    added: C
+    removed: C
+    changed: M
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return any(len(part) for part in (self.added, self.removed, self.changed))  # type: ignore[arg-type]
+
+    def inverse(self) -> Diff[C, M]:
+        """Return the diff that leads back.
+
+        Returns
+        -------
+        Diff
+            For `d = diff(a, b)`, what `diff(b, a)` gives.
+
+        Notes
+        -----
+        Cost: O(changes).
+
+        Examples
+        --------
+        >>> from pstructs import m, diff, patch
+        >>> a, b = m(x=1), m(x=2, y=3)
+        >>> patch(b, diff(a, b).inverse())
+        pmap({'x': 1})
+        """
+        changed: Any = pmap({k: (new, old) for k, (old, new) in self.changed.items()})  # type: ignore[attr-defined]
+        return Diff(self.removed, self.added, changed)
+
+
+@overload
+def diff(
+    a: PMap[K, V], b: PMap[K, V]
+) -> Diff[PMap[K, V], PMap[K, tuple[V, V]]]: ...
+@overload
+def diff(a: PSet[K], b: PSet[K]) -> Diff[PSet[K], PMap[K, tuple[K, K]]]: ...
+def diff(a: Any, b: Any) -> Diff[Any, Any]:
+    """Tell what leads from one map or set to another.
+
+    Values count as unchanged when they are the same object, or equal and of one type: an
+    edit from `True` to `1` or `1.0` is reported, though Python calls them equal.
+
+    Parameters
+    ----------
+    a, b : PMap or PSet
+        The collections to compare: two maps or two sets.
+
+    Returns
+    -------
+    Diff
+        `(added, removed, changed)`; `patch(a, diff(a, b)) == b`.
+
+    Raises
+    ------
+    TypeError
+        When `a` and `b` are not two PMaps or two PSets.
+
+    Notes
+    -----
+    Cost: O(k log n) for versions of n entries that differ in k keys, O(n) for unrelated
+    collections.
+
+    Examples
+    --------
+    >>> from pstructs import m, s, diff
+    >>> diff(m(x=1, y=2), m(y=3, z=4))
+    Diff(added=pmap({'z': 4}), removed=pmap({'x': 1}), changed=pmap({'y': (2, 3)}))
+    >>> diff(s(1, 2), s(2, 3)).added
+    pset([3])
+    >>> bool(diff(m(x=1), m(x=1)))
+    False
+    """
+    return Diff(*_diff(a, b))
+
+
+@overload
+def patch(a: PMap[K, V], d: Diff[PMap[K, V], PMap[K, tuple[V, V]]]) -> PMap[K, V]: ...
+@overload
+def patch(a: PSet[K], d: Diff[PSet[K], PMap[K, tuple[K, K]]]) -> PSet[K]: ...
+def patch(a: Any, d: Diff[Any, Any]) -> Any:
+    """Apply a diff to a map or set.
+
+    The removed keys are removed, the added entries added, and the changed keys set to their
+    new values. Nothing is compared with the old values: a patch on another collection than
+    the diff's own overwrites what it finds and skips keys that are already gone. Use `merge`
+    to be told about conflicts.
+
+    Parameters
+    ----------
+    a : PMap or PSet
+        What to change.
+    d : Diff
+        From `diff`, or any `(added, removed, changed)` triple.
+
+    Returns
+    -------
+    PMap or PSet
+        Shares all that the diff does not touch with `a`; `a` itself when nothing changes.
+
+    Notes
+    -----
+    Cost: O(k log n) for k changes in n entries.
+
+    Examples
+    --------
+    >>> from pstructs import m, diff, patch
+    >>> a, b = m(x=1, y=2), m(y=3)
+    >>> patch(a, diff(a, b)) == b
+    True
+    """
+    added, removed, changed = d
+    return _patch(a, added, removed, changed)
