@@ -23,16 +23,24 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs.diffs import ABSENT, Diff, diff, patch
+from pstructs.merging import merge, merge_nested
 
 __version__ = "0.1.0"
 __all__ = [
+    "ABSENT",
+    "Diff",
     "PMap",
     "PMapEvolver",
     "PSet",
     "PSetEvolver",
+    "diff",
     "errors",
     "m",
+    "merge",
+    "merge_nested",
     "partition",
+    "patch",
     "pmap",
     "pset",
     "s",

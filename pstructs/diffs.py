@@ -8,7 +8,7 @@ skipped by their digests too, so versions that come from different stores are co
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, overload
+from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
 from pstructs._core import PMap, PSet, _diff, _patch, pmap
 
@@ -79,9 +79,7 @@ class Diff(NamedTuple, Generic[C, M]):
 
 
 @overload
-def diff(
-    a: PMap[K, V], b: PMap[K, V]
-) -> Diff[PMap[K, V], PMap[K, tuple[V, V]]]: ...
+def diff(a: PMap[K, V], b: PMap[K, V]) -> Diff[PMap[K, V], PMap[K, tuple[V, V]]]: ...
 @overload
 def diff(a: PSet[K], b: PSet[K]) -> Diff[PSet[K], PMap[K, tuple[K, K]]]: ...
 def diff(a: Any, b: Any) -> Diff[Any, Any]:

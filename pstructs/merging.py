@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from pstructs._core import PMap, PSet, _merge
+from pstructs._core import PMap, PSet, _merge, pmap, pset
 from pstructs.diffs import ABSENT
 from pstructs.errors import MergeConflictError
 
@@ -124,7 +124,7 @@ def merge_nested(key: Any, base: Any, ours: Any, theirs: Any) -> Any:
     for kind in (PMap, PSet):
         if isinstance(ours, kind) and isinstance(theirs, kind):
             if base is ABSENT:
-                base = ours.clear() if isinstance(ours, PMap) else ours - ours
+                base = pmap() if kind is PMap else pset()
             if isinstance(base, kind):
                 try:
                     return merge(base, ours, theirs, merge_nested)

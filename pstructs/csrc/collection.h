@@ -202,7 +202,6 @@ PyObject *ps_check(PyObject *module, PyObject *collection);
 PyObject *ps_diff(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *ps_patch(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *ps_merge(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
-PyObject *ps_check(PyObject *module, PyObject *collection);
 
 int ps_map_type_init(ps_state *st, PyObject *module);
 int ps_set_type_init(ps_state *st, PyObject *module);

@@ -123,8 +123,6 @@ static PyMethodDef core_methods[] = {
      "_patch(a, added, removed, changed, /)\n--\n\na with the changes of a diff."},
     {"_merge", (PyCFunction)(void (*)(void))ps_merge, METH_FASTCALL,
      "_merge(base, ours, theirs, resolve, absent, /)\n--\n\n(merged, conflicts)."},
-    {"_check", ps_check, METH_O,
-     "_check(collection, /)\n--\n\nAssertionError when its tree breaks an invariant."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -46,93 +46,48 @@ has_args(const char *function, Py_ssize_t nargs, Py_ssize_t wanted)
     return true;
 }
 
-static ps_tree
-tree_of(PyObject *collection)
-{
-    return ((ps_collection *)collection)->tree;
-}
-
 /* A collection that owns t.root (consumed): `like` itself when it has that root. */
 static PyObject *
 wrap(ps_state *st, int width, ps_tree t, PyObject *like)
 {
-    if (like != NULL && tree_of(like).root == t.root) {
+    if (like != NULL && ps_tree_of(like).root == t.root) {
         ps_slot_xdecref(st, t.root);
         return Py_NewRef(like);
     }
     return ps_collection_new(st, width, t);
 }
 
-/* ---- items for a bulk build */
+/* ---- collecting entries for a bulk build */
 
-typedef struct {
-    PyObject **items; /* owned references, width an entry */
-    Py_ssize_t n, room;
-} pile;
-
-/* Steals the objects; value is NULL in sets. Either may be NULL after an error. */
+/* Add an entry: steals the objects, either of which may be NULL after an error. */
 static int
-pile_add(pile *p, int width, PyObject *key, PyObject *value)
+gather_entry(ps_gather *g, int width, PyObject *key, PyObject *value)
 {
     if (key == NULL || (width == 2 && value == NULL)) {
-        goto error;
+        Py_XDECREF(key);
+        Py_XDECREF(value);
+        return -1;
     }
-    if ((p->n + 1) * width > p->room) {
-        Py_ssize_t room = p->room ? 2 * p->room : 32;
-        PyObject **items = PyMem_Realloc(p->items, (size_t)room * sizeof *items);
-        if (items == NULL) {
-            PyErr_NoMemory();
-            goto error;
-        }
-        p->items = items;
-        p->room = room;
+    if (ps_gather_push(g, key) < 0) {
+        Py_XDECREF(value);
+        return -1;
     }
-    p->items[p->n * width] = key;
-    if (width == 2) {
-        p->items[p->n * width + 1] = value;
-    }
-    p->n++;
-    return 0;
-error:
-    Py_XDECREF(key);
-    Py_XDECREF(value);
-    return -1;
+    return width == 2 ? ps_gather_push(g, value) : 0;
 }
 
-static void
-pile_clear(pile *p, int width)
-{
-    for (Py_ssize_t i = 0; i < p->n * width; i++) {
-        Py_DECREF(p->items[i]);
-    }
-    PyMem_Free(p->items);
-    *p = (pile){0};
-}
-
-/* The collection of what was piled up; p is empty afterwards, also on error. */
-static int
-pile_build_tree(ps_state *st, pile *p, int width, ps_tree *out)
-{
-    *out = (ps_tree){0};
-    Py_ssize_t n = p->n;
-    p->n = 0; /* the build consumes the items */
-    int rc = n == 0 ? 0 : ps_champ_build(st, width, p->items, n, out);
-    pile_clear(p, width);
-    return rc;
-}
-
+/* The collection of what was gathered. */
 static PyObject *
-pile_build(ps_state *st, pile *p, int width)
+gather_collection(ps_state *st, ps_gather *g, int width)
 {
     ps_tree t;
-    return pile_build_tree(st, p, width, &t) < 0 ? NULL : ps_collection_new(st, width, t);
+    return ps_gather_build(st, g, width, &t) < 0 ? NULL : ps_collection_new(st, width, t);
 }
 
 /* ---- diff */
 
 typedef struct {
     int width;
-    pile added, removed, changed;
+    ps_gather added, removed, changed;
 } diff_job;
 
 static int
@@ -144,10 +99,10 @@ diff_visit(ps_state *st, void *arg, ps_slot key, ps_slot a_value, ps_slot b_valu
         return -1;
     }
     if (d->width == 1) {
-        return pile_add(a_value ? &d->removed : &d->added, 1, k, NULL);
+        return gather_entry(a_value ? &d->removed : &d->added, 1, k, NULL);
     }
     if (a_value == 0 || b_value == 0) {
-        return pile_add(a_value ? &d->removed : &d->added, 2, k,
+        return gather_entry(a_value ? &d->removed : &d->added, 2, k,
                         ps_slot_get(st, a_value ? a_value : b_value));
     }
     PyObject *pair = NULL;
@@ -158,7 +113,7 @@ diff_visit(ps_state *st, void *arg, ps_slot key, ps_slot a_value, ps_slot b_valu
     }
     Py_XDECREF(old);
     Py_XDECREF(new);
-    return pile_add(&d->changed, 2, k, pair);
+    return gather_entry(&d->changed, 2, k, pair);
 }
 
 PyObject *
@@ -173,17 +128,20 @@ ps_diff(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (d.width == 0) {
         return NULL;
     }
-    if (ps_champ_diff(st, tree_of(args[0]), tree_of(args[1]), d.width, diff_visit, &d) < 0 ||
-        (added = pile_build(st, &d.added, d.width)) == NULL ||
-        (removed = pile_build(st, &d.removed, d.width)) == NULL ||
-        (changed = pile_build(st, &d.changed, 2)) == NULL) {
+    ps_gather_init(&d.added);
+    ps_gather_init(&d.removed);
+    ps_gather_init(&d.changed);
+    if (ps_champ_diff(st, ps_tree_of(args[0]), ps_tree_of(args[1]), d.width, diff_visit, &d) < 0 ||
+        (added = gather_collection(st, &d.added, d.width)) == NULL ||
+        (removed = gather_collection(st, &d.removed, d.width)) == NULL ||
+        (changed = gather_collection(st, &d.changed, 2)) == NULL) {
         goto done;
     }
     result = PyTuple_Pack(3, added, removed, changed);
 done:
-    pile_clear(&d.added, d.width);
-    pile_clear(&d.removed, d.width);
-    pile_clear(&d.changed, 2);
+    ps_gather_clear(&d.added);
+    ps_gather_clear(&d.removed);
+    ps_gather_clear(&d.changed);
     Py_XDECREF(added);
     Py_XDECREF(removed);
     Py_XDECREF(changed);
@@ -197,7 +155,7 @@ static int
 new_values(ps_state *st, ps_tree changed, ps_tree *out)
 {
     ps_champ_iter it;
-    pile p = {0};
+    ps_gather g;
     const ps_slot *e;
     int more;
     *out = (ps_tree){0};
@@ -207,6 +165,7 @@ new_values(ps_state *st, ps_tree changed, ps_tree *out)
     if (ps_champ_iter_init(st, &it, changed.root, 2) < 0) {
         return -1;
     }
+    ps_gather_init(&g);
     while ((more = ps_champ_iter_next(st, &it, &e)) == 1) {
         PyObject *pair = ps_slot_get(st, e[1]);
         if (pair == NULL) {
@@ -223,17 +182,15 @@ new_values(ps_state *st, ps_tree changed, ps_tree *out)
         }
         PyObject *value = Py_NewRef(PyTuple_GET_ITEM(pair, 1));
         Py_DECREF(pair);
-        if (pile_add(&p, 2, ps_slot_get(st, e[0]), value) < 0) {
+        if (gather_entry(&g, 2, ps_slot_get(st, e[0]), value) < 0) {
             more = -1;
             break;
         }
     }
     ps_champ_iter_clear(&it);
-    if (more < 0) {
-        pile_clear(&p, 2);
-        return -1;
-    }
-    return pile_build_tree(st, &p, 2, out);
+    int rc = more < 0 ? -1 : ps_gather_build(st, &g, 2, out);
+    ps_gather_clear(&g);
+    return rc;
 }
 
 /* _patch(a, added, removed, changed): a without the removed keys, with the rest. */
@@ -259,7 +216,7 @@ ps_patch(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
         goto done;
     }
     if (new_values(st, changed, &values) < 0 ||
-        ps_champ_difference(st, tree_of(args[0]), removed, width, &kept) < 0 ||
+        ps_champ_difference(st, ps_tree_of(args[0]), removed, width, &kept) < 0 ||
         ps_champ_union(st, kept, added, width, &joined) < 0 ||
         ps_champ_union(st, joined, values, width, &done) < 0) {
         goto done;
@@ -349,11 +306,11 @@ ps_merge(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     merge_job m = {.resolve = args[3] == Py_None ? NULL : args[3], .absent = args[4]};
     m.conflicts = PyList_New(0);
     if (m.conflicts == NULL ||
-        ps_champ_merge(st, tree_of(args[0]), tree_of(args[1]), tree_of(args[2]), width,
+        ps_champ_merge(st, ps_tree_of(args[0]), ps_tree_of(args[1]), ps_tree_of(args[2]), width,
                        merge_resolve, &m, &t) < 0) {
         goto done;
     }
-    merged = wrap(st, width, t, t.root == tree_of(args[2]).root ? args[2] : args[1]);
+    merged = wrap(st, width, t, t.root == ps_tree_of(args[2]).root ? args[2] : args[1]);
     if (merged != NULL) {
         result = PyTuple_Pack(2, merged, m.conflicts);
     }
@@ -361,17 +318,4 @@ done:
     Py_XDECREF(merged);
     Py_XDECREF(m.conflicts);
     return result;
-}
-
-/* ---- */
-
-PyObject *
-ps_check(PyObject *module, PyObject *collection)
-{
-    ps_state *st = ps_state_of_module(module);
-    int width = common_width(st, "_check", &collection, 1);
-    if (width == 0 || ps_champ_check(st, tree_of(collection), width) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
 }
