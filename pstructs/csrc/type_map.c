@@ -161,6 +161,19 @@ map_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
 
 /* m.key is m['key'] where no method has the name, as in pyrsistent. */
 static PyObject *
+map_getattr(PyObject *self, PyObject *name)
+{
+    PyObject *value = NULL;
+    ps_found found =
+        ps_champ_get(ps_collection_state(self), ps_tree_of(self).root, 2, name, &value);
+    if (found == PS_NOT_FOUND) {
+        PyErr_Format(PyExc_AttributeError, "%.100s has no attribute '%S' and no key of that name",
+                     Py_TYPE(self)->tp_name, name);
+    }
+    return found == PS_FOUND ? value : NULL;
+}
+
+static PyObject *
 map_getattro(PyObject *self, PyObject *name)
 {
     PyObject *value = PyObject_GenericGetAttr(self, name);
@@ -168,14 +181,7 @@ map_getattro(PyObject *self, PyObject *name)
         return value;
     }
     PyErr_Clear();
-    ps_found found =
-        ps_champ_get(ps_collection_state(self), ps_tree_of(self).root, 2, name, &value);
-    if (found == PS_NOT_FOUND) {
-        PyErr_Format(PyExc_AttributeError, "%.100s has no attribute '%U' and no key of that name",
-                     Py_TYPE(self)->tp_name, name);
-        return NULL;
-    }
-    return found == PS_ERROR ? NULL : value;
+    return map_getattr(self, name);
 }
 
 /* ---- updates */
@@ -609,6 +615,8 @@ static PyMethodDef map_methods[] = {
     {"copy", map_copy, METH_NOARGS, "copy($self, /)\n--\n\nThe map itself: it never changes."},
     {"__copy__", map_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nThe map itself."},
     {"__reduce__", map_reduce, METH_NOARGS, "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
+    {"__getattr__", map_getattr, METH_O,
+     "__getattr__($self, name, /)\n--\n\nself[name] where there is no attribute of that name."},
     {"__reversed__", map_reversed, METH_NOARGS,
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
