@@ -7,6 +7,7 @@ are in `pstructs._cli`.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,10 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     from pstructs._cli.errors import FAILED, message
 
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal that has no → is no reason to fail
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         from pstructs._cli.app import app
     except ModuleNotFoundError as error:

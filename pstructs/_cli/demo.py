@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +63,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 def _report(demo: Demo, why_not: str, took: float) -> None:
     console = screen.out(least=TABLE_COLUMNS)
-    path = demo.folder
+    path = shlex.quote(str(demo.folder))
     console.print(f"\n{demo.data.title}", markup=False)
     console.print(table(demo.rows))
     console.print(
@@ -76,12 +78,13 @@ def _report(demo: Demo, why_not: str, took: float) -> None:
         console.print(note, markup=False)
     if why_not:
         console.print(f"Without Ray workers: {why_not}.", markup=False)
-    key = demo.a_changed_key
+    changed = demo.a_changed_key
+    key = shlex.quote(changed if isinstance(changed, str) else json.dumps(changed))
     console.print(f"\nThe store is in {path}. Look around:", markup=False)
     for command in (
         f"log {path}",
         f"show {path}",
-        f"show {path} --key '{key}'",
+        f"show {path} --key {key}",
         f"diff {path} {demo.first} {demo.last}",
         f"verify {path}",
     ):

@@ -23,6 +23,7 @@ from pstructs._cli.demo_data import group_of
 from pstructs._cli.demo_store import Demo
 from pstructs._cli.demo_table import Row, Side
 from pstructs._cli.demo_work import Probe, Prober
+from pstructs._cli.errors import CommandError
 from pstructs._cli.text import size
 
 __all__ = ["missing", "run_here", "run_with_workers"]
@@ -52,16 +53,21 @@ def _cluster(object_store: int) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    ray.init(
-        address="local",
-        num_cpus=WORKERS,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=object_store,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=WORKERS,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=object_store,
+        )
+    except Exception as error:
+        raise CommandError(f"Ray can't start: {error}. Leave it out with --no-ray") from error
     try:
         yield ray
+    except ray.exceptions.RayError as error:
+        raise CommandError(f"Ray failed: {error}. Leave it out with --no-ray") from error
     finally:
         ray.shutdown()
 

@@ -92,13 +92,12 @@ def run(demo: Demo) -> None:
         _build(demo)
         _save_all(demo, store)
         changes = list(edits(demo.data.records, demo.versions))
-        demo.a_changed_key = next(
-            (edit.key for edit in reversed(changes) if edit.record is not None), changes[0].key
-        )
         _edit_and_save(demo, store, changes)
         _old_versions(demo, store, changes)
         _diff(demo, store)
         _undo(demo, store, changes)
+    edited = [edit.key for edit in reversed(changes) if edit.key in demo.model]
+    demo.a_changed_key = edited[0] if edited else next(iter(demo.model))
     _reopen(demo)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ def import_file(
         f"Saved version {version.number} of {path}: {size(version.nbytes)} written{changes}.",
         markup=False,
     )
-    console.print(f"Next: pstructs show {path}   pstructs log {path}", markup=False)
+    name = shlex.quote(str(path))
+    console.print(f"Next: pstructs show {name}   pstructs log {name}", markup=False)
 
 
 def _save(
