@@ -15,6 +15,7 @@ __all__ = [
     "EvolverBusyError",
     "ForeignPackError",
     "FuturePackError",
+    "FutureStoreError",
     "HeadMovedError",
     "InputFormatError",
     "MergeConflictError",
@@ -112,7 +113,25 @@ class StoreFullError(StoreError, OSError):
 
 
 class StoreDamagedError(StoreError):
-    """The catalog of a store, or a pack it lists, is damaged."""
+    """The catalog of a store, or a pack it lists, is damaged.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        All that `SnapshotStore.verify` found, one text each; empty when the damage was met
+        while doing something else.
+    """
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.problems))
+
+
+class FutureStoreError(StoreError):
+    """The store was written by a later version of this library."""
 
 
 class MissingVersionError(StoreError, LookupError):
@@ -120,7 +139,20 @@ class MissingVersionError(StoreError, LookupError):
 
 
 class HeadMovedError(StoreError):
-    """Someone else moved the head since it was read."""
+    """Someone else moved the head since it was read.
+
+    Attributes
+    ----------
+    expected, actual : pstructs.cache.Version or None
+        Where the head should have been, and where it is; None: there is no such head.
+    """
+
+    def __init__(self, message: str, expected: Any = None, actual: Any = None) -> None:
+        super().__init__(message)
+        self.expected, self.actual = expected, actual
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.expected, self.actual))
 
 
 class ShareError(PstructsError, RuntimeError):

@@ -1,0 +1,224 @@
+"""A store's folder as this process sees it: connections, transactions, and the packs it has open.
+
+All handles (`SnapshotStore`) of a process on the same store share one `Folder`, and so they share
+open packs: a version that two of them load is mapped once, and what one saves, the other can
+save increments of. Packs outlive handles, since collections lie in them: a pack that needs another
+one asks its folder for it (`resolve`), also after the last handle was closed.
+
+SQLite is reached through diskcache's connections: one a thread, made anew after a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from weakref import WeakValueDictionary
+
+import diskcache  # type: ignore[import-untyped]
+
+from pstructs.cache import pending
+from pstructs.cache.catalog import Catalog
+from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk
+from pstructs.cache.layout import BUSY_SECONDS, Identity, prepare
+from pstructs.cache.trouble import Explained
+from pstructs.errors import MissingPackError, StoreDamagedError, StoreError
+from pstructs.packs import Pack
+
+__all__ = ["SHORT_BYTES", "Folder", "open_folder"]
+
+SHORT_BYTES = 8
+_SETTINGS = {
+    "eviction_policy": "none",  # versions are never thrown away to make room
+    "cull_limit": 0,
+    "size_limit": 2**62,
+    "statistics": 0,
+    "tag_index": 0,
+    "sqlite_auto_vacuum": 2,
+    "sqlite_cache_size": 2**13,
+    "sqlite_journal_mode": "wal",
+    "sqlite_mmap_size": 0,  # a damaged or cut file has to be an error, not a SIGBUS
+    "sqlite_synchronous": 1,  # what a connection starts with; transaction() sets its own
+    "disk_min_file_size": ROW_LIMIT,
+    "disk_pickle_protocol": 0,
+}
+_BY_KEY = "SELECT key, raw, mode, filename, value FROM Cache WHERE key BETWEEN ? AND ? LIMIT 2"
+_INSERT = (
+    "INSERT INTO Cache (key, raw, store_time, expire_time, access_time, access_count, tag, size,"
+    " mode, filename, value) VALUES (?, 1, 0, NULL, 0, 0, 'pack', ?, ?, ?, ?)"
+)
+
+_folders: WeakValueDictionary[tuple[str, Identity], Folder] = WeakValueDictionary()
+
+
+def open_folder(given: str | os.PathLike[str]) -> tuple[Folder, int]:
+    """Return the folder of the store at `given`, made if need be, and how many orphans it lost."""
+    path, identity = prepare(given)
+    folder = _folders.get((path, identity))
+    if folder is None:
+        folder = Folder(path, identity)
+        _folders[path, identity] = folder
+    return folder, folder.sweep()
+
+
+class Folder:
+    """One store, seen from one process.
+
+    Parameters
+    ----------
+    path : str
+        The folder of the store, which `layout.prepare` has made.
+    identity : Identity
+    """
+
+    def __init__(self, path: str, identity: Identity) -> None:
+        self.path, self.identity = path, identity
+        self.catalog = Catalog(path, identity.uuid)
+        self.errors = Explained(path)
+        self.handles = 0
+        self._local = threading.local()
+        self._packs: WeakValueDictionary[bytes, Pack] = WeakValueDictionary()
+        with self.errors:
+            try:
+                self._cache = diskcache.Cache(path, BUSY_SECONDS, RawDisk, **_SETTINGS)
+            except (TypeError, AttributeError, ValueError, KeyError) as error:
+                # diskcache takes its settings from a table, unchecked
+                raise StoreDamagedError(
+                    f"{path}: the table of settings in the catalog is damaged ({error}); restore "
+                    "the store from a copy"
+                ) from error
+        self.disk: RawDisk = self._cache.disk
+
+    # ---- SQLite
+    @property
+    def con(self) -> sqlite3.Connection:
+        """This thread's connection, in autocommit: for reading."""
+        con: sqlite3.Connection = self._cache._con
+        return con
+
+    @contextlib.contextmanager
+    def transaction(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
+        """Hold the store's write lock; commit at the end, or roll back when an error passes.
+
+        With `sync` the commit is on the disk when this returns.
+        """
+        with self.errors:
+            con = self.con
+            local = self._local
+            if getattr(local, "con", None) is not con or local.sync is not sync:
+                con.execute(f"PRAGMA synchronous = {2 if sync else 1}")
+                local.con, local.sync = con, sync
+            con.execute("BEGIN IMMEDIATE")
+            try:
+                yield con
+                con.execute("COMMIT")
+            except BaseException:
+                if con.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        con.execute("ROLLBACK")
+                raise
+
+    def release(self) -> None:
+        """Close this thread's connection; the next use of it makes a new one."""
+        self._local.con = None
+        self._cache.close()
+
+    # ---- packs
+    def insert(self, con: sqlite3.Connection, key: bytes, columns: Columns) -> None:
+        """Add the row of a pack, in the caller's transaction."""
+        con.execute(_INSERT, (key, *columns))
+
+    def where(self, key: bytes) -> tuple[bytes, str | bytes] | None:
+        """Return the uuid of the pack that `key` is, or begins, and its bytes or file's path."""
+        with self.errors:
+            low, high = key.ljust(16, b"\0"), key.ljust(16, b"\xff")
+            rows = self.con.execute(_BY_KEY, (low, high)).fetchall()
+            if not rows:
+                return None
+            if len(rows) > 1:
+                raise StoreError(f"{self.path}: two packs begin with {key.hex()}; run verify()")
+            found, raw, mode, filename, value = rows[0]
+            uuid = self.disk.get(found, raw)
+            if not uuid.startswith(key):
+                raise StoreDamagedError(
+                    f"{self.path}: looking for pack {key.hex()} found {uuid.hex()}: the index is "
+                    "damaged; run verify() and restore the store from a copy"
+                )
+            return uuid, self.disk.locate(uuid, mode, filename, value)
+
+    def open_pack(self, key: bytes) -> Pack:
+        """Return the pack whose uuid is, or begins with, `key`.
+
+        Raises
+        ------
+        MissingPackError
+            When the store does not have it.
+        PackError
+            When its bytes are damaged.
+        """
+        pack = self._packs.get(key[:SHORT_BYTES])
+        if pack is not None and pack.uuid.startswith(key):
+            return pack
+        found = self.where(key)
+        if found is None:
+            raise MissingPackError(
+                f"{self.path}: pack {key.hex()} is missing; run verify() and restore the store "
+                "from a copy"
+            )
+        uuid, where = found
+        if self.handles <= 0:
+            self.release()
+        pack = self.attach(where)
+        if pack.uuid != uuid:
+            raise StoreDamagedError(
+                f"{self.path}: what is stored as pack {uuid.hex()} is {pack.uuid.hex()}; run "
+                "verify() and restore the store from a copy"
+            )
+        self._packs[uuid[:SHORT_BYTES]] = pack
+        return pack
+
+    def attach(self, where: str | bytes) -> Pack:
+        """Return the pack in a file or in bytes, as one of this store."""
+        if isinstance(where, bytes):
+            return Pack.from_buffer(where, trusted=True, resolve=self.open_pack, owner=self)
+        try:
+            return Pack.from_file(where, trusted=True, resolve=self.open_pack, owner=self)
+        except FileNotFoundError as error:
+            raise MissingPackError(
+                f"{where}: the file of a pack is missing; run verify() and restore the store from "
+                "a copy"
+            ) from error
+
+    def adopt(self, uuid: bytes, where: str | bytes) -> Pack:
+        """Return the pack that was just committed, and keep it for the next one who asks."""
+        pack = self.attach(where)
+        self._packs[uuid[:SHORT_BYTES]] = pack
+        return pack
+
+    def owns(self, pack: Pack) -> bool:
+        """Whether new packs of this store may point into `pack`."""
+        return pack.owner is self
+
+    # ---- leftovers of crashes
+    def sweep(self) -> int:
+        """Remove the files that dead processes left behind; return how many packs that were."""
+        with self.errors:
+            if not self.con.execute("SELECT 1 FROM pstructs_pending LIMIT 1").fetchone():
+                return 0
+        with self.transaction(sync=True) as con:
+            orphans = pending.stale(con)
+        for pack in orphans:
+            with self.errors, contextlib.suppress(FileNotFoundError):
+                os.unlink(self.disk.filename(pack)[1])
+        if orphans:
+            with self.transaction(sync=False) as con:
+                for pack in orphans:
+                    pending.drop(con, pack, pending.SWEEPING)
+        return len(orphans)
+
+    def files(self) -> set[str]:
+        """Return the names of the files in the folder of packs."""
+        with self.errors:
+            return set(os.listdir(os.path.join(self.path, PACK_FOLDER)))

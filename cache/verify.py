@@ -1,0 +1,217 @@
+"""`SnapshotStore.verify`: reads everything, and tells what is damaged and what that reaches.
+
+Three passes. The catalog: SQLite's own check of its pages, then every row against its checksum,
+its neighbours and the reflog. The packs: every byte, through a fresh `Pack` that has not been
+checked before. The reach: from every version's pack along the imports, so that a version is named
+when anything it stands on is damaged.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pstructs.cache.disk import PACK_FOLDER
+from pstructs.cache.version import Version, VersionName
+from pstructs.errors import PackError, StoreDamagedError, StoreError
+if TYPE_CHECKING:
+    from pstructs.cache.folder import Folder
+
+SHORT_BYTES = 8
+
+__all__ = ["VerifyReport", "verify_store"]
+
+NAMED = 8  # problems and versions that a message spells out
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` checked. (Damage is not in here: it is raised.)
+
+    Attributes
+    ----------
+    versions, packs, records : int
+        How many of each were checked.
+    nbytes : int
+        Bytes in these packs.
+    swept : int
+        Packs left behind by crashed processes that were removed, now or when the store was
+        opened.
+    unlisted : tuple of str
+        Files in the folder of packs that the store knows nothing of. They do no harm, and are
+        left alone: a power cut can leave one, and so can a person.
+    """
+
+    versions: int
+    packs: int
+    records: int
+    nbytes: int
+    swept: int
+    unlisted: tuple[str, ...]
+
+
+class _Check:
+    """One run of `verify`: what was found so far."""
+
+    def __init__(self, folder: Folder, con: sqlite3.Connection) -> None:
+        self.folder, self.con, self.catalog = folder, con, folder.catalog
+        self.problems: list[str] = []
+        self.sound: dict[bytes, tuple[str, tuple[bytes, ...]]] = {}  # short id: root, imports
+        self.broken: set[bytes] = set()
+        self.records = self.nbytes = 0
+
+    # ---- the catalog
+    def database(self) -> None:
+        for (text,) in self.con.execute("PRAGMA integrity_check").fetchall():
+            if text != "ok":
+                self.problems.append(f"catalog: {text}")
+
+    def versions(self) -> list[Version]:
+        found: list[Version] = []
+        for (number,) in self.con.execute("SELECT number FROM pstructs_version").fetchall():
+            try:
+                version = self.catalog.by_number(self.con, number)
+                if version is None:
+                    self.catalog.damaged(f"version {number} can't be looked up")
+                self.catalog.check_id(version)
+                for which in range(len(version.parents)):
+                    before = self.catalog.parent(self.con, version, which)
+                    if before.number >= version.number or before.time >= version.time:
+                        self.catalog.damaged(f"{version} is older than its parent")
+                found.append(version)
+            except (StoreError, sqlite3.Error) as error:
+                self.problems.append(str(error))
+        return found
+
+    def heads(self) -> None:
+        try:
+            heads = {head.name: head for head in self.catalog.heads(self.con)}
+            for name in self.catalog.names_in_reflog(self.con):
+                moves = self.catalog.moves(self.con, name)
+                head = heads.pop(name, None)
+                old = [new for _, new in moves]
+                if head is None or head.moves != len(moves) or head.id != old[-1]:
+                    self.catalog.damaged(f"the head {name!r} is not where its reflog ends")
+                if [move[0] for move in moves] != [None, *old[:-1]]:
+                    self.catalog.damaged(f"the reflog of the head {name!r} has a gap")
+                self.catalog.find(self.con, name)
+            for name in heads:
+                self.catalog.damaged(f"the head {name!r} is not in the reflog")
+        except (StoreError, sqlite3.Error) as error:
+            self.problems.append(str(error))
+
+    # ---- packs
+    def packs(self, keys: list[bytes], progress: Callable[[int, int], object] | None) -> None:
+        """Check these packs and all that they reach."""
+        todo, known = list(dict.fromkeys(key[:SHORT_BYTES] for key in keys)), set[bytes]()
+        known.update(todo)
+        done = 0
+        while todo:
+            short = todo.pop()
+            for reached in self.pack(short):
+                if reached not in known:
+                    known.add(reached)
+                    todo.append(reached)
+            done += 1
+            if progress is not None:
+                progress(done, len(known))
+
+    def pack(self, short: bytes) -> tuple[bytes, ...]:
+        """Check every byte of one pack; return the short ids of those that it points into."""
+        try:
+            found = self.folder.where(short)
+            if found is None:
+                raise StoreDamagedError("its row is missing")
+            uuid, where = found
+            pack = self.folder.attach(where)
+            records = pack.verify()
+            if pack.uuid != uuid:
+                raise StoreDamagedError(f"it says that it is {pack.uuid.hex()}")
+            self.sound[short] = (pack.root_digest.hex(), tuple(pack.imports))
+            self.records += records
+            self.nbytes += pack.nbytes
+        except (PackError, StoreError, sqlite3.Error, OSError) as error:
+            self.broken.add(short)
+            self.problems.append(f"pack {short.hex()}: {error}")
+        return self.sound[short][1] if short in self.sound else ()
+
+    def roots(self, versions: list[Version]) -> None:
+        """Check that versions name the roots that their packs have."""
+        for version in versions:
+            sound = self.sound.get(bytes.fromhex(version.pack)[:SHORT_BYTES])
+            if sound is not None and sound[0] != version.root:
+                self.problems.append(f"{version} names the root {version.root}, and its pack has "
+                                     f"{sound[0]}")
+
+    def reach(self, version: Version) -> set[bytes]:
+        """Return the short ids of all packs that a version stands on."""
+        todo, seen = [bytes.fromhex(version.pack)[:SHORT_BYTES]], set[bytes]()
+        while todo:
+            short = todo.pop()
+            if short not in seen:
+                seen.add(short)
+                todo.extend(self.sound[short][1] if short in self.sound else ())
+        return seen
+
+    def blame(self, versions: list[Version]) -> None:
+        """Say which versions the broken packs reach."""
+        if not self.broken:
+            return
+        hit = [version for version in versions if self.broken & self.reach(version)]
+        names = ", ".join(str(version) for version in hit[:NAMED])
+        more = f" and {len(hit) - NAMED} more" if len(hit) > NAMED else ""
+        self.problems.append(f"damaged packs reach {names or 'no version'}{more}")
+
+    # ---- files
+    def unlisted(self) -> tuple[str, ...]:
+        """Return the files among the packs that no row names."""
+        rows = self.con.execute("SELECT filename FROM Cache WHERE filename IS NOT NULL")
+        named = {os.path.basename(str(name)) for (name,) in rows.fetchall()}
+        rows = self.con.execute("SELECT pack FROM pstructs_pending")
+        named |= {os.path.basename(self.folder.disk.filename(key)[0]) for (key,) in rows}
+        return tuple(f"{PACK_FOLDER}/{name}" for name in sorted(self.folder.files() - named))
+
+
+def verify_store(
+    folder: Folder,
+    con: sqlite3.Connection,
+    name: VersionName | None,
+    progress: Callable[[int, int], object] | None,
+    swept: int,
+) -> VerifyReport:
+    """Check a store, or one version of it; see `SnapshotStore.verify`."""
+    with folder.errors:
+        check = _Check(folder, con)
+        # files first: one that a save adds after this is not taken for unlisted
+        unlisted = check.unlisted()
+        keys: list[bytes] = []
+        if name is None:
+            check.database()
+            versions = check.versions()
+            check.heads()
+            for key, raw in con.execute("SELECT key, raw FROM Cache").fetchall():
+                try:
+                    keys.append(folder.disk.get(key, raw))
+                except StoreError as error:
+                    check.problems.append(str(error))
+        else:
+            versions = [folder.catalog.find(con, name)]
+            folder.catalog.check_id(versions[0])
+        check.packs(keys + [bytes.fromhex(version.pack) for version in versions], progress)
+        check.roots(versions)
+        check.blame(versions)
+    if check.problems:
+        shown = "\n  ".join(check.problems[:NAMED])
+        more = len(check.problems) - NAMED
+        rest = f"\n  and {more} more (see `problems`)" if more > 0 else ""
+        raise StoreDamagedError(
+            f"{folder.path}: {len(check.problems)} problems:\n  {shown}{rest}\n"
+            "Keep the folder as it is; restore the store, or what is damaged, from a copy",
+            tuple(check.problems),
+        )
+    return VerifyReport(
+        len(versions), len(check.sound), check.records, check.nbytes, swept, unlisted
+    )
