@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from pstructs.cache.store import ANY, SnapshotStore
+from pstructs.cache.store import SnapshotStore
 from pstructs.cache.verify import VerifyReport
 from pstructs.cache.version import Version, VersionName
 
-__all__ = ["ANY", "SnapshotStore", "VerifyReport", "Version", "VersionName"]
+__all__ = ["SnapshotStore", "VerifyReport", "Version", "VersionName"]

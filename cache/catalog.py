@@ -56,6 +56,12 @@ _COLUMNS = (
 )
 _VERSION = f"SELECT {_COLUMNS} FROM pstructs_version WHERE "
 _HEAD = "SELECT name, number, id, moves, sum FROM pstructs_head"
+# jumps from name to name through the index: one step a head, not one a move
+_NAMES = (
+    "WITH RECURSIVE names(name) AS (SELECT min(name) FROM pstructs_reflog UNION ALL"
+    " SELECT (SELECT min(name) FROM pstructs_reflog WHERE name > names.name) FROM names"
+    " WHERE names.name IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL"
+)
 
 
 def seal(store: bytes, *columns: Any) -> bytes:
@@ -246,7 +252,19 @@ class Catalog:
 
     def heads(self, con: sqlite3.Connection) -> list[Head]:
         """Return all heads, by name."""
-        return [self._head(row) for row in con.execute(_HEAD + " ORDER BY name").fetchall()]
+        own = not con.in_transaction
+        if own:  # one state of the store for both statements
+            con.execute("BEGIN")
+        try:
+            rows = con.execute(_HEAD + " ORDER BY name").fetchall()
+            known = self.names_in_reflog(con)
+        finally:
+            if own:
+                con.execute("COMMIT")
+        heads = [self._head(row) for row in rows]
+        if [head.name for head in heads] != known:
+            self.damaged("the heads are not those that the reflog knows")
+        return heads
 
     def move(
         self,
@@ -284,8 +302,7 @@ class Catalog:
 
     def names_in_reflog(self, con: sqlite3.Connection) -> list[str]:
         """Return the names of all heads that ever were."""
-        rows = con.execute("SELECT DISTINCT name FROM pstructs_reflog ORDER BY name").fetchall()
-        return [name for (name,) in rows]
+        return [name for (name,) in con.execute(_NAMES).fetchall()]
 
     # ---- names of versions
     def find(self, con: sqlite3.Connection, name: VersionName) -> Version:
@@ -338,5 +355,7 @@ class Catalog:
     def _missing(self, con: sqlite3.Connection, problem: str) -> NoReturn:
         last = self.last_number(con)
         heads = ", ".join(repr(head.name) for head in self.heads(con)[:10])
-        has = f"versions up to {last} and the heads {heads}" if last else "no versions yet: save one"
+        has = (
+            f"versions up to {last} and the heads {heads}" if last else "no versions yet: save one"
+        )
         raise MissingVersionError(f"{problem}; the store {self.path} has {has}")

@@ -6,8 +6,8 @@ a number, and unpickles what it finds, so that whoever can write into the folder
 (CVE-2025-69872). `RawDisk` knows one kind of key (the 16-byte uuid of a pack) and one kind of
 value (bytes). Rows of any other kind are refused, when written and when read.
 
-A pack of 32 KiB or more is a file of its own, `packs/<uuid>.pack`, so that it can be memory-mapped;
-a smaller one is a blob in its row.
+A pack of 32 KiB or more is a file of its own, `packs/<uuid>.pack`, so that it can be
+memory-mapped; a smaller one is a blob in its row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import contextlib
 import os
 from typing import Any, BinaryIO, TypeAlias
 
-import diskcache  # type: ignore[import-untyped]
+import diskcache
 
 from pstructs.errors import StoreDamagedError
 
@@ -43,7 +43,9 @@ def sync_folder(path: str) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        raise SyncError(error.errno, f"sync of the folder failed: {error.strerror}", path) from error
+        raise SyncError(
+            error.errno, f"sync of the folder failed: {error.strerror}", path
+        ) from error
     finally:
         os.close(handle)
 

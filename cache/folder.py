@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from weakref import WeakValueDictionary
 
-import diskcache  # type: ignore[import-untyped]
+import diskcache
 
 from pstructs.cache import pending
 from pstructs.cache.catalog import Catalog
@@ -94,7 +94,7 @@ class Folder:
     # ---- SQLite
     @property
     def con(self) -> sqlite3.Connection:
-        """This thread's connection, in autocommit: for reading."""
+        """The connection of this thread, in autocommit: for reading."""
         con: sqlite3.Connection = self._cache._con
         return con
 

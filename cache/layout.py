@@ -132,6 +132,7 @@ def _make(con: sqlite3.Connection, path: str) -> None:
     con.execute("BEGIN IMMEDIATE")
     try:
         if not con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            _check_free(path, set(os.listdir(path)))  # a catalog cut to nothing is empty, too
             for statement in catalog.SCHEMA:
                 con.execute(statement)
             con.execute(f"PRAGMA application_id = {APPLICATION_ID}")

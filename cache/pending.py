@@ -1,4 +1,4 @@
-"""Packs that are being written, so that the leftovers of a crash can be told from work in progress.
+"""Packs that are being written: tells the leftovers of a crash from work in progress.
 
 A large pack is a file, and a file is there before the commit that makes it part of the store.
 Before it is made, a row says who makes it; the commit takes the row away. A row that stays
@@ -88,9 +88,7 @@ def add(con: sqlite3.Connection, pack: bytes) -> None:
 
 def drop(con: sqlite3.Connection, pack: bytes, state: int = WRITING) -> bool:
     """Take the row of `pack` away; False when there is none in that state."""
-    done = con.execute(
-        "DELETE FROM pstructs_pending WHERE pack = ? AND state = ?", (pack, state)
-    )
+    done = con.execute("DELETE FROM pstructs_pending WHERE pack = ? AND state = ?", (pack, state))
     return done.rowcount == 1
 
 

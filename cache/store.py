@@ -1,32 +1,26 @@
 """`SnapshotStore`: versions of persistent collections in a folder.
 
 A save writes one pack, which holds only the nodes that no pack of the store has yet, and then one
-row in the catalog. The row makes the version: everything it needs is on the disk before.
-
-    value ──encode──► pack ──► row (< 32 KiB) ─────────────────────┐
-                        │                                          ├─► one transaction:
-                        └────► pending row ► file ► fsync ► fsync ─┘    pack row + version row
-                                                    of the folder       + head + reflog
+row in the catalog (commit.py). A load finds the row, maps the pack and gives out its root; nothing
+else is read until it is asked for.
 """
 
 from __future__ import annotations
 
-import contextlib
 import heapq
+import logging
 import os
 from collections.abc import Callable, Sized
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pstructs.cache import pending
-from pstructs.cache.catalog import Draft, Head
-from pstructs.cache.disk import ROW_LIMIT, SyncError
+from pstructs.cache.catalog import Draft
+from pstructs.cache.commit import ANY, AnyVersion, Committer, Expected
 from pstructs.cache.folder import open_folder
 from pstructs.cache.verify import VerifyReport, verify_store
 from pstructs.cache.version import Version, VersionName, check_head_name
 from pstructs.cache.versions import Versions
 from pstructs.errors import (
-    HeadMovedError,
     MissingVersionError,
     PackError,
     StoreClosedError,
@@ -40,17 +34,9 @@ if TYPE_CHECKING:
 
     from pstructs import Diff
 
-__all__ = ["ANY", "SnapshotStore"]
+__all__ = ["SnapshotStore"]
 
-
-class _Any:
-    """The default of `expected`: wherever the head is."""
-
-    def __repr__(self) -> str:
-        return "ANY"
-
-
-ANY: Final = _Any()
+_log = logging.getLogger(__name__)
 _DURABLE = {"commit": True, "none": False}
 
 
@@ -100,12 +86,11 @@ class SnapshotStore:
         if durable not in _DURABLE:
             accepted = " or ".join(repr(name) for name in _DURABLE)
             raise ValueError(f"durable is {accepted}, got {durable!r}")
-        self._sync = _DURABLE[durable]
         self._durable = durable
         self._closed = False
-        self._poison: str | None = None
         self._folder, self._swept = open_folder(path)
         self._catalog = self._folder.catalog
+        self._committer = Committer(self._folder, sync=_DURABLE[durable])
         self._folder.handles += 1
 
     # ---- life
@@ -152,18 +137,7 @@ class SnapshotStore:
 
     def _writable(self) -> None:
         self._con()
-        if self._poison is not None:
-            raise StoreClosedError(self._poison)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Any:
-        """Refuse further writes if a sync fails in here."""
-        try:
-            with self._folder.errors:
-                yield
-        except StoreClosedError as error:
-            self._poison = str(error)
-            raise
+        self._committer.check()
 
     # ---- save
     def save(
@@ -171,7 +145,7 @@ class SnapshotStore:
         value: object,
         head: str = "main",
         message: str | None = None,
-        expected: VersionName | _Any | None = ANY,
+        expected: VersionName | AnyVersion | None = ANY,
     ) -> Version:
         """Save `value` as a new version and move `head` to it.
 
@@ -227,89 +201,26 @@ class SnapshotStore:
             raise TypeError(f"a message is a str or None, got {type(message).__name__}")
         wanted = self._expected(head, expected)
         writer = PackWriter(value, importable=self._folder.owns)
-        image, uuid = writer.image, writer.uuid
+        image = writer.image
         entries = len(value) if isinstance(value, Sized) else None
-        draft = Draft(message, head, uuid, writer.root_digest, len(image), entries)
-        if len(image) < ROW_LIMIT:
-            stored: bytes | str = bytes(image)
-            with self._writing():
-                columns = self._folder.disk.write(uuid, stored, sync=False)
-                version = self._commit(draft, wanted, columns, "save", pending_file=False)
-        else:
-            stored = self._folder.disk.filename(uuid)[1]
-            version = self._save_file(draft, wanted, image)
-        writer.adopt(self._folder.adopt(uuid, stored))
+        draft = Draft(message, head, writer.uuid, writer.root_digest, len(image), entries)
+        version, where = self._committer.save(draft, image, wanted)
+        try:
+            writer.adopt(self._folder.adopt(draft.pack, where))
+        except (PackError, StoreError, OSError):
+            # the version is committed all the same; only the next save is a whole one
+            _log.warning("%s was saved and can't be opened", version, exc_info=True)
         return version
 
-    def _save_file(self, draft: Draft, wanted: VersionName | _Any | None, image: object) -> Version:
-        """Write the pack's file and commit; take both back when that fails."""
-        folder, uuid = self._folder, draft.pack
-        with self._writing():
-            with folder.transaction(sync=False) as con:
-                pending.add(con, uuid)
-            try:
-                columns = folder.disk.write(uuid, image, sync=self._sync)
-                return self._commit(draft, wanted, columns, "save", pending_file=True)
-            except BaseException as error:
-                if isinstance(error, StoreClosedError | SyncError):
-                    raise  # whether it was committed can't be known: a sweep will see
-                with contextlib.suppress(StoreError, OSError), folder.transaction(sync=False) as con:
-                    # our row: as long as it is there, the commit has not happened
-                    mine = pending.drop(con, uuid)
-                if mine:
-                    folder.disk.remove(folder.disk.filename(uuid)[0])
-                raise
-
-    def _commit(
-        self,
-        draft: Draft,
-        wanted: VersionName | _Any | None,
-        columns: tuple[Any, ...] | None,
-        action: str,
-        *,
-        pending_file: bool,
-    ) -> Version:
-        """Make the version, in one transaction."""
-        folder = self._folder
-        with folder.transaction(sync=self._sync) as con:
-            at = self._catalog.head(con, draft.head)
-            if wanted is not ANY:
-                self._check_expected(con, draft.head, at, wanted)
-            if pending_file and not pending.drop(con, draft.pack):
-                raise StoreError(
-                    f"{self.path}: this save took so long that another process took its owner for "
-                    "dead; nothing was committed. Save again"
-                )
-            if columns is not None:
-                folder.insert(con, draft.pack, columns)
-            return self._catalog.append(con, draft, at, action)
-
-    def _expected(self, head: str, expected: VersionName | _Any | None) -> VersionName | _Any | None:
-        """Check `expected` before the work of encoding; return it as a Version, None or ANY."""
-        if isinstance(expected, _Any):
+    def _expected(self, head: str, expected: VersionName | AnyVersion | None) -> Expected:
+        """Look up and check `expected`, before the work of encoding."""
+        if isinstance(expected, AnyVersion):
             return ANY
         with self._folder.errors:
             con = self._con()
             found = None if expected is None else self._catalog.find(con, expected)
-            self._check_expected(con, head, self._catalog.head(con, head), found)
+            self._committer.check_expected(con, head, self._catalog.head(con, head), found)
         return found
-
-    def _check_expected(
-        self, con: sqlite3.Connection, head: str, at: Head | None, expected: Any
-    ) -> None:
-        if at is None and expected is None:
-            return
-        if at is not None and expected is not None and at.id.hex() == expected.id:
-            return
-        actual = None if at is None else self._catalog.by_number(con, at.number)
-        now = "does not exist" if actual is None else f"is at {actual}"
-        was = "not to exist" if expected is None else f"at {expected}"
-        raise HeadMovedError(
-            f"{self.path}: the head {head!r} {now}, expected {was}; nothing was saved. Load the "
-            "head, bring your changes into it (pstructs.merge), and save that",
-            expected,
-            actual,
-        )
 
     def undo(self, head: str = "main", to: VersionName | None = None) -> Version:
         """Bring back an earlier value of `head`, as a new version.
@@ -347,7 +258,7 @@ class SnapshotStore:
         """
         self._writable()
         check_head_name(head)
-        with self._writing(), self._folder.transaction(sync=self._sync) as con:
+        with self._committer.transaction() as con:
             catalog = self._catalog
             at = catalog.head(con, head)
             if at is None:
@@ -532,6 +443,6 @@ class SnapshotStore:
         *Cost*: O(bytes in the store).
         """
         con = self._con()
-        swept = self._swept + (self._folder.sweep() if self._poison is None else 0)
+        swept = self._swept + (self._folder.sweep() if self._committer.poison is None else 0)
         self._swept = 0
         return verify_store(self._folder, con, version, progress, swept)

@@ -59,7 +59,9 @@ def from_sqlite(path: str, error: sqlite3.Error) -> StoreError:
             path,
         )
     if family == "SQLITE_IOERR" or family in _ELSEWHERE:
-        return StoreError(f"{path}: the catalog can't be reached ({name}: {error}); check the disk")
+        return StoreError(
+            f"{path}: the catalog can't be reached ({name}: {error}); check the disk"
+        )
     return StoreDamagedError(
         f"{path}: the catalog is damaged ({error}). Keep the folder as it is, and restore the "
         "store from a copy"

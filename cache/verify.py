@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pstructs.cache.disk import PACK_FOLDER
 from pstructs.cache.version import Version, VersionName
 from pstructs.errors import PackError, StoreDamagedError, StoreError
+
 if TYPE_CHECKING:
     from pstructs.cache.folder import Folder
 
@@ -143,8 +144,9 @@ class _Check:
         for version in versions:
             sound = self.sound.get(bytes.fromhex(version.pack)[:SHORT_BYTES])
             if sound is not None and sound[0] != version.root:
-                self.problems.append(f"{version} names the root {version.root}, and its pack has "
-                                     f"{sound[0]}")
+                self.problems.append(
+                    f"{version} names the root {version.root}, and its pack has {sound[0]}"
+                )
 
     def reach(self, version: Version) -> set[bytes]:
         """Return the short ids of all packs that a version stands on."""
