@@ -19,6 +19,7 @@ VENV ?= .venv
 CC ?= cc
 SECONDS ?= 60
 KILLS ?= 20
+BENCH ?= \b1000\W
 ARGS ?=
 
 SHELL := /bin/bash
@@ -51,7 +52,7 @@ $(BIN)/python:
 # (setuptools warns that folders may shadow it; from this folder they are the same files.)
 $(VENV)/.has-%: $(HOUSE) | $(BIN)/python
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install $(PIP_QUIET) --no-build-isolation -e '.[all,$*]'
-	@touch $@
+	@touch $@ $(VENV)/.has-all
 
 build: $(VENV)/.has-all
 	$(BIN)/python setup.py --quiet build_ext --inplace
@@ -139,8 +140,8 @@ crash: $(VENV)/.has-test build
 # ---- benchmarks
 bench: $(VENV)/.has-bench build
 	cd asv_bench && ../$(BIN)/python -m asv machine --yes
-	cd asv_bench && ../$(BIN)/python -m asv run --python=same --quick --show-stderr \
-		--bench '$(or $(BENCH),1000\b)' $(ARGS)
+	cd asv_bench && ../$(BIN)/python -m asv run --python=same --quick \
+		--bench '$(BENCH)' $(ARGS)
 
 bench-html: $(VENV)/.has-bench
 	cd asv_bench && ../$(BIN)/python -m asv publish
