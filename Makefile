@@ -38,7 +38,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint format asan small bench bench-html docs fuzz crash build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs format asan small bench bench-html docs fuzz crash build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -82,11 +82,21 @@ $(LINT)/.has-wheel: build/wheel/.built
 	$(LINT)/bin/python -m pip install $(PIP_QUIET) --no-deps --force-reinstall "$$wheel"
 	@touch $@
 
-lint: $(LINT)/.has-wheel
+# `make -k lint` goes on after the first complaint.
+lint: lint-code lint-format lint-types lint-stubs
+
+lint-code: $(LINT)/.has-wheel
 	$(LINT)/bin/ruff check .
+
+lint-format: $(LINT)/.has-wheel
 	$(LINT)/bin/ruff format --check .
-	mkdir -p build/elsewhere
+
+lint-types: $(LINT)/.has-wheel
+	@mkdir -p build/elsewhere
 	cd build/elsewhere && $(abspath $(LINT))/bin/mypy --strict --config-file ../../setup.cfg -p pstructs
+
+lint-stubs: $(LINT)/.has-wheel
+	@mkdir -p build/elsewhere
 	cd build/elsewhere && $(abspath $(LINT))/bin/stubtest pstructs._core --mypy-config-file ../../setup.cfg
 
 format: $(LINT)/.has-wheel
