@@ -50,8 +50,10 @@ def strip(n: int) -> tuple[bytes, int, int]:
     tuple
         The bytes of m, little-endian, and the two exponents.
 
-    Cost: O(M(b) log b) for b bits, with M the cost of multiplication. The powers 5, 5**2,
-    5**4, ... are divided out going up while they divide, and once each coming down.
+    Cost: O(b) for b bits when few fives divide n; with M the cost of a multiplication, O(M(b))
+    for a power of ten and O(M(b) log b) at most. Small powers 5, 5**2, 5**4, ... are divided out
+    going up, so that most numbers stop at once; then the largest power that fits and, halving
+    the exponent, every smaller one, each once.
 
     Examples
     --------
@@ -61,13 +63,15 @@ def strip(n: int) -> tuple[bytes, int, int]:
     two = (n & -n).bit_length() - 1
     n >>= two
     five = 0
-    powers: list[int] = []
-    power = 5
-    while (quotient := _exact_quotient(n, power)) is not None:
+    powers = [5]
+    while (quotient := _exact_quotient(n, powers[-1])) is not None:
         n = quotient
-        five += 1 << len(powers)
-        powers.append(power)
-        power *= power
+        five += 1 << len(powers) - 1
+        powers.append(powers[-1] * powers[-1])
+        if powers[-1].bit_length() >= _SMALL_BITS:
+            while 2 * powers[-1].bit_length() <= n.bit_length() + 1:
+                powers.append(powers[-1] * powers[-1])
+            break
     for i in reversed(range(len(powers))):
         if (quotient := _exact_quotient(n, powers[i])) is not None:
             n = quotient
