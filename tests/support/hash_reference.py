@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
-from math import gcd, isinf, isnan
+from math import gcd, isfinite, isnan
 
 M64 = (1 << 64) - 1
 P0, P1 = 0x510E527FADE682D1, 0x5BE0CD19137E2179
@@ -152,7 +152,7 @@ def number(which: int, x: int | float | complex | Decimal | Fraction) -> int:
         if x.imag == 0:
             return number(which, x.real)
         return leaf(which, 9, u64(number(which, x.real)) + u64(number(which, x.imag)))
-    if isinstance(x, Decimal | float) and (isnan(x) or isinf(x)):
+    if isinstance(x, float) and not isfinite(x) or isinstance(x, Decimal) and not x.is_finite():
         return leaf(which, 8, b"nan" if isnan(x) else b"inf" if x > 0 else b"-inf")
     if isinstance(x, Decimal):
         sign, digits, exponent = x.as_tuple()
