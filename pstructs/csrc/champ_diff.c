@@ -89,6 +89,7 @@ lone(job *j, const ps_slot *e, ps_hashed *h, ps_slot sub, bool in_a, int level)
         if (!met && (i == at || level == PS_MAX_LEVEL)) {
             eq = ps_slots_key_eq(j->st, e[0], other[0]);
             if (eq < 0) {
+                rc = -1;
                 goto done;
             }
         }
@@ -132,6 +133,7 @@ collisions(job *j, const ps_node *a, const ps_node *b)
         for (int k = 0; k < nb && eb == NULL; k++) {
             int eq = met[k] ? 0 : ps_slots_key_eq(j->st, ea[0], b->slots[k * width]);
             if (eq < 0) {
+                rc = -1;
                 goto done;
             }
             if (eq) {

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.keys import Fault, Key, Ledger, keys, values
 
 from pstructs import PMap, PSet, _core, pmap, pset
+from support.keys import Fault, Key, Ledger, keys, values
 
 OPERATORS = [operator.or_, operator.and_, operator.sub, operator.xor]
 COMPARISONS = [operator.eq, operator.ne, operator.le, operator.lt, operator.ge, operator.gt]
