@@ -237,8 +237,15 @@ hash_enum(ps_state *st, PyObject *key, int which, int depth, uint64_t *h)
         return -1;
     }
     /* Members made by combining flags: no name, or one put together from others'. */
-    bool named = PyUnicode_Check(name) &&
-                 PyUnicode_FindChar(name, '|', 0, PyUnicode_GET_LENGTH(name), 1) < 0;
+    bool named = false;
+    if (PyUnicode_Check(name)) {
+        Py_ssize_t found = PyUnicode_FindChar(name, '|', 0, PyUnicode_GET_LENGTH(name), 1);
+        if (found == -2) {
+            Py_DECREF(name);
+            return -1;
+        }
+        named = found == -1;
+    }
     Py_DECREF(name);
     if (hash_attribute(st, cls, PS_NAME_MODULE, which, depth, &parts[0]) < 0 ||
         hash_attribute(st, cls, PS_NAME_QUALNAME, which, depth, &parts[1]) < 0 ||

@@ -56,7 +56,7 @@ typedef int (*ps_hash_collection)(ps_state *st, PyObject *collection, int which,
 typedef int (*ps_stable_collection)(ps_state *st, PyObject *collection, int depth);
 
 #define PS_HASH_CLASSES 12
-#define PS_HASH_NAMES 16
+#define PS_HASH_NAMES 24
 
 /* What hashing keeps in the module state. All owned; private to hash*.c but for the hooks. */
 typedef struct {

@@ -18,6 +18,12 @@ static const char *const names[PS_HASH_NAMES] = {
     [PS_NAME_PLAIN_NUMBER] = "plain_number",
     [PS_NAME_TOBYTES] = "tobytes",
     [PS_NAME_FOLD] = "fold",
+    [PS_NAME_DATETIME] = "datetime",
+    [PS_NAME_DECIMAL] = "decimal",
+    [PS_NAME_FRACTIONS] = "fractions",
+    [PS_NAME_UUID] = "uuid",
+    [PS_NAME_ENUM] = "enum",
+    [PS_NAME_NUMBERS] = "numbers",
 };
 
 int
@@ -252,6 +258,9 @@ in_domain(ps_state *st, PyTypeObject *cls)
     PyObject *own = _PyType_Lookup(cls, st->hash.names[PS_NAME_HASH]);
     for (int base = 0; base < PS_AS_BASES; base++) {
         PyTypeObject *known = ps_hash_class(st, base);
+        if (known == NULL && PyErr_Occurred()) {
+            return -1;
+        }
         if (known != NULL && PyType_IsSubtype(cls, known) &&
             _PyType_Lookup(known, st->hash.names[PS_NAME_HASH]) == own) {
             return 1;

@@ -54,13 +54,20 @@ enum {
     PS_NAME_PLAIN_NUMBER,
     PS_NAME_TOBYTES,
     PS_NAME_FOLD,
+    PS_NAME_DATETIME,
+    PS_NAME_DECIMAL,
+    PS_NAME_FRACTIONS,
+    PS_NAME_UUID,
+    PS_NAME_ENUM,
+    PS_NAME_NUMBERS,
 };
 
 /* ---- hash_types.c */
 /* How key hashes. *detail, to be released by the caller: a new reference to the plain object
  * (PS_AS_PLAIN), to the pair (name, encode) (PS_AS_REGISTERED), else NULL. Runs user code. */
 ps_as ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail);
-/* Borrowed: the class behind a base, NULL while the module that defines it is not loaded. */
+/* Borrowed: the class behind a base. NULL while the module that defines it is not loaded, or
+ * with an exception. */
 PyTypeObject *ps_hash_class(ps_state *st, ps_as base);
 /* Remember that a type was hashed heap-only. 0, -1. */
 int ps_hash_mark_heap_type(ps_state *st, PyTypeObject *type);

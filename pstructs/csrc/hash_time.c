@@ -74,6 +74,9 @@ utc_offset(ps_state *st, PyObject *key, bool fold, int64_t *micros)
         goto done;
     }
     PyTypeObject *timedelta = ps_hash_class(st, PS_AS_TIMEDELTA);
+    if (timedelta == NULL && PyErr_Occurred()) {
+        goto done;
+    }
     if (timedelta == NULL || !PyObject_TypeCheck(offset, timedelta)) {
         PyErr_Format(PyExc_TypeError, "utcoffset() must return None or a timedelta, not '%.200s'",
                      Py_TYPE(offset)->tp_name);

@@ -14,16 +14,17 @@
 #include "hash_internal.h"
 
 static const struct {
-    const char *module, *name;
+    int module; /* index of its name */
+    const char *name;
 } lazy_classes[PS_HASH_CLASSES] = {
-    {"datetime", "datetime"},  {"datetime", "date"},      {"datetime", "time"},
-    {"datetime", "timedelta"}, {"decimal", "Decimal"},    {"fractions", "Fraction"},
-    {"uuid", "UUID"},          {"enum", "Enum"},          {"numbers", "Integral"},
-    {"numbers", "Complex"},
+    {PS_NAME_DATETIME, "datetime"},  {PS_NAME_DATETIME, "date"},      {PS_NAME_DATETIME, "time"},
+    {PS_NAME_DATETIME, "timedelta"}, {PS_NAME_DECIMAL, "Decimal"},    {PS_NAME_FRACTIONS, "Fraction"},
+    {PS_NAME_UUID, "UUID"},          {PS_NAME_ENUM, "Enum"},          {PS_NAME_NUMBERS, "Integral"},
+    {PS_NAME_NUMBERS, "Complex"},
 };
 enum { LAZY_FIRST = PS_AS_DATETIME, LAZY_INTEGRAL = 8, LAZY_COMPLEX = 9 };
 
-/* Borrowed, NULL when not loaded; no exception. */
+/* Borrowed; NULL when not loaded, or with an exception. */
 static PyObject *
 lazy_class(ps_state *st, int i)
 {
@@ -31,14 +32,18 @@ lazy_class(ps_state *st, int i)
     if (PS_LIKELY(cls != NULL)) {
         return cls;
     }
-    PyObject *modules = PyImport_GetModuleDict();
-    PyObject *module = PyDict_GetItemString(modules, lazy_classes[i].module);
+    PyObject *modules = PyImport_GetModuleDict(); /* no object of the class without its module */
+    PyObject *name = st->hash.names[lazy_classes[i].module];
+    PyObject *module = PyDict_GetItemWithError(modules, name);
     if (module == NULL) {
         return NULL;
     }
     Py_INCREF(module);
     cls = PyObject_GetAttrString(module, lazy_classes[i].name);
     Py_DECREF(module);
+    if (cls == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return NULL;
+    }
     if (cls == NULL || !PyType_Check(cls)) { /* half imported: no instances yet */
         PyErr_Clear();
         Py_XDECREF(cls);
@@ -178,14 +183,11 @@ answers_like(PyObject *hash, PyObject *key, Py_hash_t own)
         PyErr_Clear(); /* the base can't hash it, the subclass can */
         return 0;
     }
-    Py_hash_t base = PyLong_Check(answer) ? PyObject_Hash(answer) : -1;
-    /* A slot answers within a word, where hash(int) is not always the int itself. */
-    if (PyLong_Check(answer)) {
-        int overflow;
-        long long word = PyLong_AsLongLongAndOverflow(answer, &overflow);
-        if (!overflow) {
-            base = (Py_hash_t)word;
-        }
+    /* hash() itself turns an answer of more than a word into the hash of that int. */
+    Py_hash_t base = PyLong_AsSsize_t(answer);
+    if (base == -1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        base = PyLong_Check(answer) ? PyLong_Type.tp_hash(answer) : -1;
     }
     Py_DECREF(answer);
     return base == own;
@@ -202,6 +204,9 @@ classify_subclass(ps_state *st, PyObject *key)
     PyObject *own = _PyType_Lookup(type, st->hash.names[PS_NAME_HASH]);
     for (int base = 0; base < PS_AS_BASES; base++) {
         PyTypeObject *cls = ps_hash_class(st, base);
+        if (cls == NULL && PyErr_Occurred()) {
+            return PS_AS_ERROR;
+        }
         if (cls == NULL || !PyType_IsSubtype(type, cls)) {
             continue;
         }
@@ -239,8 +244,6 @@ plain_number(ps_state *st, PyObject *key, PyObject **plain)
     if (m == NULL || (m->nb_index == NULL && m->nb_float == NULL && m->nb_int == NULL)) {
         return 0;
     }
-    PyObject *integral = lazy_class(st, LAZY_INTEGRAL);
-    PyObject *complex = lazy_class(st, LAZY_COMPLEX);
     const char *name = Py_TYPE(key)->tp_name;
     PyObject *number = NULL;
     if (strcmp(name, "numpy.bool") == 0 || strcmp(name, "numpy.bool_") == 0) {
@@ -251,7 +254,14 @@ plain_number(ps_state *st, PyObject *key, PyObject **plain)
         *plain = PyBool_FromLong(truth);
         return 1;
     }
-    if (integral == NULL || complex == NULL || strcmp(name, "numpy.timedelta64") == 0) {
+    PyObject *integral = lazy_class(st, LAZY_INTEGRAL), *complex = NULL;
+    if (integral != NULL) {
+        complex = lazy_class(st, LAZY_COMPLEX);
+    }
+    if (complex == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    if (strcmp(name, "numpy.timedelta64") == 0) { /* an Integral by registration only */
         return 0;
     }
     int is = PyObject_IsInstance(key, integral);
@@ -313,6 +323,9 @@ ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail)
     }
     if (key == Py_None) {
         return PS_AS_NONE;
+    }
+    if (type == &PyFrozenSet_Type) {
+        return PS_AS_FROZENSET;
     }
     if (type == &PyMemoryView_Type) {
         return PS_AS_MEMORYVIEW;

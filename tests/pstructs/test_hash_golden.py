@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.hash_golden_keys import EXPRESSIONS, evaluate
-from support.hash_reference import reference_hash, siphash13
 
 import pstructs
 from pstructs import _core
+from support.hash_golden_keys import EXPRESSIONS, evaluate
+from support.hash_reference import reference_hash, siphash13
 
 GOLDEN = json.loads((Path(__file__).parent / "hash_golden.json").read_text())["hashes"]
 TESTS = Path(__file__).parent.parent

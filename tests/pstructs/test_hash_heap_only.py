@@ -133,7 +133,7 @@ def test_an_encoder_that_gives_no_stable_key_is_refused() -> None:
         pass
 
     _core._register_key_type(Bad, "test.bad", lambda key: [1])
-    with pytest.raises(CodecError, match="'test.bad' encoded a 'Bad' as a 'list'"):
+    with pytest.raises(CodecError, match=r"'test\.bad' encoded a 'Bad' as a 'list'"):
         _core._hash1(Bad())
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.hostile import colliding_bytes, colliding_strings, mersenne_ints, shifted_ints
 
 from pstructs import _core
+from support.hostile import colliding_bytes, colliding_strings, mersenne_ints, shifted_ints
 
 COUNT = 20_000
 

@@ -1,8 +1,8 @@
 """The keys of tests/pstructs/hash_golden.json, as Python expressions.
 
-`python tests/support/hash_golden_keys.py > tests/pstructs/hash_golden.json` (with tests/ on the path)
-writes the file from the reference, never from the C code. The domain is frozen: a line may be added,
-none may change.
+`cd tests && PYTHONPATH=. python support/hash_golden_keys.py > pstructs/hash_golden.json` writes
+the file from the reference, never from the C code. The domain is frozen: a line may be added, none
+may change.
 """
 
 from __future__ import annotations

@@ -152,7 +152,8 @@ def number(which: int, x: int | float | complex | Decimal | Fraction) -> int:
         if x.imag == 0:
             return number(which, x.real)
         return leaf(which, 9, u64(number(which, x.real)) + u64(number(which, x.imag)))
-    if isinstance(x, float) and not isfinite(x) or isinstance(x, Decimal) and not x.is_finite():
+    finite = x.is_finite() if isinstance(x, Decimal) else not isinstance(x, float) or isfinite(x)
+    if not finite:
         return leaf(which, 8, b"nan" if isnan(x) else b"inf" if x > 0 else b"-inf")
     if isinstance(x, Decimal):
         sign, digits, exponent = x.as_tuple()
