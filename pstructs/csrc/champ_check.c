@@ -192,7 +192,7 @@ ps_champ_check_or_abort(ps_state *st, ps_tree t, int width)
 {
     PyObject *type, *value, *traceback; /* the caller's exception, if any */
     PyErr_Fetch(&type, &value, &traceback);
-    if (check_tree(st, t, width, false, 256) < 0) {
+    if (check_tree(st, t, width, false, 1024) < 0) {
         if (PyErr_ExceptionMatches(PyExc_AssertionError)) {
             PyErr_Print();
             Py_FatalError("pstructs: a tree broke an invariant");

@@ -111,12 +111,7 @@ ps_collection_new_of(ps_state *st, PyTypeObject *type, int width, ps_tree t)
         PyObject_GC_Track(c);
     }
     (void)width;
-#ifdef PS_DEBUG
-    if (ps_champ_check(st, t, width) < 0) {
-        Py_DECREF(c);
-        return NULL;
-    }
-#endif
+    PS_CHECK(st, t, width); /* runs no user code: keys that count or raise don't notice */
     return (PyObject *)c;
 }
 
