@@ -53,7 +53,7 @@ enum {
 #define PS_MSG_MAX_DEPTH 500
 
 /* ---- references */
-enum { PS_KIND_SET = 0, PS_KIND_MAP = 1, PS_KIND_VALUE = 2, PS_KIND_RAW = 3 };
+enum { PS_REC_SET = 0, PS_REC_MAP = 1, PS_REC_VALUE = 2, PS_REC_RAW = 3 };
 
 #define PS_REF_SIZE 8
 typedef struct {

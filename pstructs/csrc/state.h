@@ -29,6 +29,7 @@ struct ps_state {
     /* pack layer: open packs by id (borrowed; a Pack takes itself out when it dies) */
     PyObject **packs;
     uint32_t packs_size;
+    uint32_t packs_free; /* first free id; 0: grow */
     const struct ps_pack_ops *pack_ops; /* what lower layers may ask of packs: node.h */
     PyObject *pack_slots[8]; /* owned; meaning is private to the pack layer */
     /* empty map and set, spare map objects */
