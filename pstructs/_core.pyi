@@ -10,11 +10,12 @@ from collections.abc import (
     Set,
     ValuesView,
 )
+from os import PathLike
 from types import GenericAlias
 from typing import Any, Final, Generic, Self, TypeVar, final, overload
 
 from _typeshed import SupportsKeysAndGetItem
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -229,3 +230,59 @@ def partition(collection: PMap[_K, _V], i: int, n: int) -> PMap[_K, _V]: ...
 @overload
 def partition(collection: PSet[_T], i: int, n: int) -> PSet[_T]: ...
 def stable_hash(obj: Hashable, /) -> int: ...
+
+@final
+class Pack(Buffer):
+    @classmethod
+    def from_buffer(
+        cls,
+        buffer: Buffer,
+        *,
+        trusted: bool = False,
+        resolve: Callable[[bytes], Pack | None] | None = None,
+        owner: object = None,
+    ) -> Pack: ...
+    @classmethod
+    def from_file(
+        cls,
+        path: str | bytes | PathLike[str] | PathLike[bytes],
+        *,
+        trusted: bool = True,
+        resolve: Callable[[bytes], Pack | None] | None = None,
+        owner: object = None,
+    ) -> Pack: ...
+    @property
+    def uuid(self) -> bytes: ...
+    @property
+    def root_digest(self) -> bytes: ...
+    @property
+    def imports(self) -> tuple[bytes, ...]: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def owner(self) -> Any: ...
+    def root(self) -> Any: ...
+    def verify(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class PackWriter(Buffer):
+    def __new__(
+        cls,
+        value: object,
+        *,
+        importable: Callable[[Pack], bool] | None = None,
+        uuid: bytes | None = None,
+    ) -> Self: ...
+    @property
+    def image(self) -> memoryview: ...
+    @property
+    def uuid(self) -> bytes: ...
+    @property
+    def root_digest(self) -> bytes: ...
+    @property
+    def imports(self) -> tuple[bytes, ...]: ...
+    @property
+    def new_records(self) -> int: ...
+    def adopt(self, pack: Pack, /) -> None: ...
+def _register_key_type(cls: type[Any], name: str, encode: Callable[[Any], Any], /) -> None: ...

@@ -1,6 +1,7 @@
 /* module.c -- pstructs._core: the module, its state and its functions. */
 #include "collection.h"
 #include "hash.h"
+#include "pack.h"
 
 static struct PyModuleDef core_module;
 
@@ -47,7 +48,8 @@ core_exec(PyObject *module)
         return -1;
     }
 #endif
-    if (ps_node_init(st, module) < 0 || ps_hash_init(st) < 0 || ps_types_init(st, module) < 0) {
+    if (ps_node_init(st, module) < 0 || ps_hash_init(st) < 0 || ps_types_init(st, module) < 0 ||
+        ps_pack_types_init(st, module) < 0) {
         return -1;
     }
     if (PyModule_AddStringConstant(module, "BUILD", build_kind) < 0) {
@@ -63,6 +65,11 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->node_plain);
     Py_VISIT(st->node_gc);
     Py_VISIT(st->errors);
+    Py_VISIT(st->pack);
+    Py_VISIT(st->pack_writer);
+    for (int i = 0; i < PS_CODEC_COUNT; i++) {
+        Py_VISIT(st->pack_slots[i]);
+    }
     int rc = ps_types_traverse(st, visit, arg);
     if (rc) {
         return rc;
@@ -78,6 +85,11 @@ core_clear(PyObject *module)
     Py_CLEAR(st->node_plain);
     Py_CLEAR(st->node_gc);
     Py_CLEAR(st->errors);
+    Py_CLEAR(st->pack);
+    Py_CLEAR(st->pack_writer);
+    for (int i = 0; i < PS_CODEC_COUNT; i++) {
+        Py_CLEAR(st->pack_slots[i]);
+    }
     ps_hash_clear(st);
     return 0;
 }
@@ -86,6 +98,7 @@ static void
 core_free(void *module)
 {
     core_clear(module);
+    PyMem_Free(ps_state_of_module(module)->packs);
 }
 
 #define FASTCALL(function) (PyCFunction)(void (*)(void))(function)

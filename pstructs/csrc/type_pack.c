@@ -28,6 +28,7 @@ new_pack(ps_state *st, PyObject *resolve, PyObject *owner)
     }
     ps_pack *pack = (ps_pack *)st->pack->tp_alloc(st->pack, 0);
     if (pack != NULL) {
+        PyObject_GC_UnTrack(pack); /* nobody finds it before it has bytes */
         pack->resolve = resolve == Py_None ? NULL : Py_NewRef(resolve);
         pack->owner = Py_NewRef(owner);
     }
@@ -43,6 +44,7 @@ finish_pack(ps_state *st, ps_pack *pack, int ok, bool trusted)
         Py_DECREF(pack);
         return NULL;
     }
+    PyObject_GC_Track(pack);
     return (PyObject *)pack;
 }
 
