@@ -10,6 +10,7 @@
 #ifndef PS_CHAMP_H
 #define PS_CHAMP_H
 
+#include "hash.h"
 #include "node.h"
 
 typedef struct {
@@ -49,9 +50,76 @@ ps_hashed_index(ps_state *st, ps_hashed *h, int level)
 }
 
 /* ---- champ_find.c */
-/* PS_FOUND: *value is a new reference (width 2; NULL slot allowed for value). */
-ps_found ps_champ_get(ps_state *st, ps_slot root, int width, PyObject *key, PyObject **value);
-ps_found ps_champ_contains(ps_state *st, ps_slot root, int width, PyObject *key);
+/* The hot lookup: needs no module state and runs no user code. It ends at an
+ * identical key (HIT) or where no entry can be (MISS); everything else (an equal
+ * key to compare, another type of key, a packed node, H2) goes on in *_from. */
+typedef enum { PS_PROBE_MISS, PS_PROBE_HIT, PS_PROBE_ON } ps_probe_result;
+typedef struct {
+    ps_slot at;  /* HIT: the value slot (the key slot in sets); ON: the node to go on from */
+    uint64_t h1; /* ON: H1 of the key */
+    int level;   /* ON: of the node; -1: the key is not hashed yet */
+} ps_probe;
+
+#ifdef PS_SMALL
+#define PS_PROBE_LEVELS 0
+#else
+#define PS_PROBE_LEVELS PS_H1_LEVELS
+#endif
+
+PS_INLINE ps_probe_result
+ps_champ_probe(ps_slot root, int width, PyObject *key, ps_probe *p)
+{
+    uint64_t h1;
+    ps_slot s = root;
+    int level = 0;
+    if (PS_UNLIKELY(!ps_hash1_fast(key, &h1))) {
+        p->at = root;
+        p->level = -1;
+        return PS_PROBE_ON;
+    }
+    for (uint64_t bits = h1;; level++, bits <<= PS_BITS) {
+        if (PS_UNLIKELY(s == 0 || ps_slot_is_packed(s) || level == PS_PROBE_LEVELS)) {
+            break;
+        }
+        const ps_node *n = ps_slot_node(s);
+        uint32_t bitpos = 1u << (bits >> (64 - PS_BITS));
+        if (n->nodemap & bitpos) {
+            s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
+            continue;
+        }
+        if (!(n->datamap & bitpos)) {
+            return PS_PROBE_MISS;
+        }
+        const ps_slot *e = n->slots + ps_index(n->datamap, bitpos) * width;
+        if (PS_LIKELY(e[0] == ps_slot_heap(key) && !ps_slot_is_packed(e[width - 1]))) {
+            p->at = e[width - 1];
+            return PS_PROBE_HIT;
+        }
+        break;
+    }
+    *p = (ps_probe){.at = s, .h1 = h1, .level = level};
+    return PS_PROBE_ON;
+}
+
+ps_found ps_champ_find_from(ps_state *st, const ps_probe *p, int width, PyObject *key,
+                            ps_slot *found_key, ps_slot *found_value);
+/* PS_FOUND: *value is a new reference. */
+ps_found ps_champ_get_from(ps_state *st, const ps_probe *p, PyObject *key, PyObject **value);
+ps_found ps_champ_contains_from(ps_state *st, const ps_probe *p, int width, PyObject *key);
+
+/* The same from the root, where a few ns do not count. */
+PS_INLINE ps_found
+ps_champ_get(ps_state *st, ps_slot root, PyObject *key, PyObject **value)
+{
+    return ps_champ_get_from(st, &(ps_probe){.at = root, .level = -1}, key, value);
+}
+
+PS_INLINE ps_found
+ps_champ_contains(ps_state *st, ps_slot root, int width, PyObject *key)
+{
+    return ps_champ_contains_from(st, &(ps_probe){.at = root, .level = -1}, width, key);
+}
+
 /* Borrowed slots of the entry equal to h's key, searched from a node of `level`. */
 ps_found ps_champ_find_entry(ps_state *st, ps_slot root, int width, int level, ps_hashed *h,
                              ps_slot *key, ps_slot *value);

@@ -147,62 +147,35 @@ ps_champ_find_entry(ps_state *st, ps_slot root, int width, int level, ps_hashed 
     return PS_NOT_FOUND;
 }
 
-/* The entry of key, borrowed, for the two hot lookups; width is a constant there. */
-PS_INLINE ps_found
-find(ps_state *st, ps_slot root, int width, PyObject *key, ps_slot *found)
+/* ---- going on where ps_champ_probe stopped */
+
+ps_found
+ps_champ_find_from(ps_state *st, const ps_probe *p, int width, PyObject *key, ps_slot *found_key,
+                   ps_slot *found_value)
 {
-    ps_hashed h;
-    if (PS_UNLIKELY(ps_hashed_init(st, &h, key) < 0)) {
+    ps_hashed h = {.key = key, .h1 = p->h1};
+    if (p->level < 0 && ps_hash1(st, key, &h.h1) < 0) {
         return PS_ERROR;
     }
-    ps_slot s = root, unused;
-    ps_slot *found_key = width == 2 ? &unused : found;
-    ps_slot *found_value = width == 2 ? found : &unused;
-    int level = 0;
-#ifndef PS_SMALL
-    uint64_t bits = h.h1;
-    for (; level < PS_H1_LEVELS; level++, bits <<= PS_BITS) {
-        if (PS_UNLIKELY(ps_slot_is_packed(s))) {
-            return st->pack_ops->find(st, s, width, level, h.h1, key, found_key, found_value);
-        }
-        if (PS_UNLIKELY(s == 0)) {
-            return PS_NOT_FOUND;
-        }
-        const ps_node *n = ps_slot_node(s);
-        uint32_t bitpos = 1u << (bits >> (64 - PS_BITS));
-        if (n->nodemap & bitpos) {
-            s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
-            continue;
-        }
-        if (!(n->datamap & bitpos)) {
-            return PS_NOT_FOUND;
-        }
-        const ps_slot *e = n->slots + ps_index(n->datamap, bitpos) * width;
-        int eq = ps_slot_key_eq(st, e[0], key);
-        *found = e[width - 1];
-        return PS_LIKELY(eq > 0) ? PS_FOUND : eq < 0 ? PS_ERROR : PS_NOT_FOUND;
-    }
-#endif
-    return ps_champ_find_entry(st, s, width, level, &h, found_key, found_value);
+    return ps_champ_find_entry(st, p->at, width, p->level < 0 ? 0 : p->level, &h, found_key,
+                               found_value);
 }
 
 ps_found
-ps_champ_get(ps_state *st, ps_slot root, int width, PyObject *key, PyObject **value)
+ps_champ_get_from(ps_state *st, const ps_probe *p, PyObject *key, PyObject **value)
 {
-    ps_slot found;
-    ps_found r = width == 2 ? find(st, root, 2, key, &found) : find(st, root, 1, key, &found);
+    ps_slot found_key, found_value;
+    ps_found r = ps_champ_find_from(st, p, 2, key, &found_key, &found_value);
     if (r == PS_FOUND) {
-        *value = ps_slot_get(st, found);
-        if (*value == NULL) {
-            return PS_ERROR;
-        }
+        *value = ps_slot_get(st, found_value);
+        return *value == NULL ? PS_ERROR : PS_FOUND;
     }
     return r;
 }
 
 ps_found
-ps_champ_contains(ps_state *st, ps_slot root, int width, PyObject *key)
+ps_champ_contains_from(ps_state *st, const ps_probe *p, int width, PyObject *key)
 {
-    ps_slot found;
-    return width == 2 ? find(st, root, 2, key, &found) : find(st, root, 1, key, &found);
+    ps_slot found_key, found_value;
+    return ps_champ_find_from(st, p, width, key, &found_key, &found_value);
 }

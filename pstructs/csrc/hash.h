@@ -131,27 +131,37 @@ ps_long_as_int64(PyObject *key, int64_t *n)
     return overflow == 0;
 }
 
-/* H1, with the paths of exact str and exact small int inline. */
+/* H1 of an exact str or an exact int within 64 bits, without user code. false: the
+ * key is none, and ps_hash1_slow is needed. */
+PS_INLINE bool
+ps_hash1_fast(PyObject *key, uint64_t *h)
+{
+    if (PS_LIKELY(PyUnicode_CheckExact(key))) {
+        size_t len = (size_t)PyUnicode_GET_LENGTH(key);
+        if (PS_LIKELY(PyUnicode_IS_COMPACT_ASCII(key))) {
+            *h = ps_hash_short((PyASCIIObject *)key + 1, len, PS_SEED(1));
+            return true;
+        }
+        if (PS_LIKELY(PyUnicode_IS_COMPACT(key))) {
+            int kind = PyUnicode_KIND(key);
+            *h = ps_hash_short((PyCompactUnicodeObject *)key + 1, len * kind, PS_SEED(kind));
+            return true;
+        }
+        return false;
+    }
+    int64_t n;
+    if (PyLong_CheckExact(key) && PS_LIKELY(ps_long_as_int64(key, &n))) {
+        *h = ps_hash_int64(n);
+        return true;
+    }
+    return false;
+}
+
+/* H1 of any key. 0, or -1 with an exception. */
 PS_INLINE int
 ps_hash1(ps_state *st, PyObject *key, uint64_t *h)
 {
-    if (PS_LIKELY(PyUnicode_CheckExact(key))) {
-        if (PS_LIKELY(PyUnicode_IS_COMPACT(key))) {
-            const void *data = PyUnicode_IS_ASCII(key) ? (void *)((PyASCIIObject *)key + 1)
-                                                       : (void *)((PyCompactUnicodeObject *)key + 1);
-            int kind = PyUnicode_KIND(key);
-            *h = ps_hash_short(data, (size_t)PyUnicode_GET_LENGTH(key) * kind, PS_SEED(kind));
-            return 0;
-        }
-    }
-    else if (PyLong_CheckExact(key)) {
-        int64_t n;
-        if (PS_LIKELY(ps_long_as_int64(key, &n))) {
-            *h = ps_hash_int64(n);
-            return 0;
-        }
-    }
-    return ps_hash1_slow(st, key, h);
+    return PS_LIKELY(ps_hash1_fast(key, h)) ? 0 : ps_hash1_slow(st, key, h);
 }
 
 /* Python: pstructs.stable_hash(obj) -> int (H1 as unsigned 64-bit). */

@@ -170,7 +170,7 @@ evolver_find(ps_state *st, ps_evolver *e, PyObject *key, PyObject **value)
 {
     ps_tree t = ps_tree_share(st, e->tree);
     ps_found found = value == NULL ? ps_champ_contains(st, t.root, e->width, key)
-                                   : ps_champ_get(st, t.root, e->width, key, value);
+                                   : ps_champ_get(st, t.root, key, value);
     ps_tree_drop(st, t);
     return found;
 }

@@ -122,11 +122,23 @@ map_len(PyObject *self)
     return ps_tree_of(self).count;
 }
 
+/* PS_FOUND: *value is a new reference. The module state is looked up when needed. */
+PS_INLINE ps_found
+map_find(PyObject *self, PyObject *key, PyObject **value)
+{
+    ps_probe p;
+    switch (ps_champ_probe(ps_tree_of(self).root, 2, key, &p)) {
+    case PS_PROBE_HIT: *value = Py_NewRef(ps_slot_obj(p.at)); return PS_FOUND;
+    case PS_PROBE_MISS: return PS_NOT_FOUND;
+    default: return ps_champ_get_from(ps_collection_state(self), &p, key, value);
+    }
+}
+
 static PyObject *
 map_subscript(PyObject *self, PyObject *key)
 {
     PyObject *value = NULL;
-    ps_found found = ps_champ_get(ps_collection_state(self), ps_tree_of(self).root, 2, key, &value);
+    ps_found found = map_find(self, key, &value);
     if (PS_LIKELY(found == PS_FOUND)) {
         return value;
     }
@@ -136,7 +148,12 @@ map_subscript(PyObject *self, PyObject *key)
 static int
 map_contains(PyObject *self, PyObject *key)
 {
-    return ps_champ_contains(ps_collection_state(self), ps_tree_of(self).root, 2, key);
+    ps_probe p;
+    switch (ps_champ_probe(ps_tree_of(self).root, 2, key, &p)) {
+    case PS_PROBE_HIT: return 1;
+    case PS_PROBE_MISS: return 0;
+    default: return ps_champ_contains_from(ps_collection_state(self), &p, 2, key);
+    }
 }
 
 static PyObject *
@@ -151,8 +168,7 @@ map_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     else if (ps_parse_args("get", args, nargs, kwnames, names, 1, 2, a) < 0) {
         return NULL;
     }
-    ps_found found =
-        ps_champ_get(ps_collection_state(self), ps_tree_of(self).root, 2, a[0], &value);
+    ps_found found = map_find(self, a[0], &value);
     if (found == PS_FOUND) {
         return value;
     }
@@ -164,8 +180,7 @@ static PyObject *
 map_getattr(PyObject *self, PyObject *name)
 {
     PyObject *value = NULL;
-    ps_found found =
-        ps_champ_get(ps_collection_state(self), ps_tree_of(self).root, 2, name, &value);
+    ps_found found = map_find(self, name, &value);
     if (found == PS_NOT_FOUND) {
         PyErr_Format(PyExc_AttributeError, "%.100s has no attribute '%S' and no key of that name",
                      Py_TYPE(self)->tp_name, name);
@@ -260,7 +275,7 @@ put_gathered(ps_state *st, ps_tree *t, ps_gather *g, PyObject *fn)
         PyObject *key = g->items[i], *value = Py_NewRef(g->items[i + 1]);
         if (fn != NULL) {
             PyObject *old = NULL;
-            ps_found found = ps_champ_get(st, t->root, 2, key, &old);
+            ps_found found = ps_champ_get(st, t->root, key, &old);
             if (found == PS_FOUND) {
                 Py_SETREF(value, PyObject_CallFunctionObjArgs(fn, old, value, NULL));
                 Py_DECREF(old);

@@ -92,7 +92,12 @@ set_len(PyObject *self)
 static int
 set_contains(PyObject *self, PyObject *element)
 {
-    return ps_champ_contains(ps_collection_state(self), ps_tree_of(self).root, 1, element);
+    ps_probe p;
+    switch (ps_champ_probe(ps_tree_of(self).root, 1, element, &p)) {
+    case PS_PROBE_HIT: return 1;
+    case PS_PROBE_MISS: return 0;
+    default: return ps_champ_contains_from(ps_collection_state(self), &p, 1, element);
+    }
 }
 
 static PyObject *

@@ -114,7 +114,7 @@ items_contains(PyObject *op, PyObject *item)
         return 0;
     }
     PyObject *value;
-    ps_found found = ps_champ_get(view_state(op), view_tree(op).root, 2,
+    ps_found found = ps_champ_get(view_state(op), view_tree(op).root,
                                   PyTuple_GET_ITEM(item, 0), &value);
     if (found != PS_FOUND) {
         return found;
