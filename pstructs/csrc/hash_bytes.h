@@ -38,8 +38,8 @@ ps_hash_finish(uint64_t a, uint64_t b, uint64_t chain, size_t len)
 /* H1 of len bytes under a seed. */
 uint64_t ps_hash_bytes(const void *data, size_t len, uint64_t seed);
 
-/* The same, inline up to 16 bytes. Reads within [data, data + len) only: the four words of 4 to
- * 16 bytes overlap instead. */
+/* The same, inline up to 16 bytes. Reads within [data, data + len) only: short inputs have
+ * overlapping words instead. */
 PS_INLINE uint64_t
 ps_hash_short(const void *data, size_t len, uint64_t seed)
 {
@@ -48,10 +48,13 @@ ps_hash_short(const void *data, size_t len, uint64_t seed)
     if (PS_UNLIKELY(len > 16)) {
         return ps_hash_bytes(data, len, seed);
     }
-    if (PS_LIKELY(len >= 4)) {
-        size_t step = len >> 3 << 2; /* 0, 4 or 8 */
-        a = (uint64_t)ps_load32(p) << 32 | ps_load32(p + step);
-        b = (uint64_t)ps_load32(p + len - 4) << 32 | ps_load32(p + len - 4 - step);
+    if (PS_LIKELY(len >= 8)) {
+        a = ps_load64(p);
+        b = ps_load64(p + len - 8);
+    }
+    else if (PS_LIKELY(len >= 4)) {
+        a = ps_load32(p);
+        b = ps_load32(p + len - 4);
     }
     else if (PS_LIKELY(len > 0)) {
         a = (uint64_t)p[0] << 16 | (uint64_t)p[len >> 1] << 8 | p[len - 1];

@@ -47,9 +47,8 @@ def bytes1(kind: int, data: bytes) -> int:
     if n < 4:
         return finish(data[0] << 16 | data[n >> 1] << 8 | data[-1], 0, seed, n)
     if n <= 16:
-        step = (n >> 3) * 4
-        a = word(data, 0, 4) << 32 | word(data, step, 4)
-        b = word(data, n - 4, 4) << 32 | word(data, n - 4 - step, 4)
+        size = 8 if n >= 8 else 4
+        a, b = word(data, 0, size), word(data, n - size, size)
         return finish(a, b, seed, n)
 
     def lane(at: int, constant: int, chain: int) -> int:

@@ -25,10 +25,9 @@ def shifted_ints(n: int) -> list[int]:
 
 
 def _colliding() -> Iterator[bytes]:
-    head, middle = (P1 >> 32).to_bytes(4, "little"), (P1 & 0xFFFFFFFF).to_bytes(4, "little")
+    half = P1.to_bytes(8, "little")
     for i in range(1 << 62):
-        free = i.to_bytes(8, "little")
-        yield head + free[:4] + middle + free[4:]
+        yield half + i.to_bytes(8, "little")
 
 
 def colliding_bytes(n: int) -> list[bytes]:
