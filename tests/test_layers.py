@@ -25,6 +25,10 @@ THIRD_PARTY = {
     ROOF: {"rich", "typer", "click", "ray"},
 }
 LAZY_THIRD_PARTY = {CORE: {"numpy"}, CACHE: {"numpy"}, DISTRIBUTED: {"numpy"}, ROOF: set()}
+# Read by type checkers only, which bring it along.
+TYPING_THIRD_PARTY = {"typing_extensions"}
+
+AT_IMPORT, LATER, TYPING = "at import", "when a function runs", "by type checkers"
 
 
 def python_files() -> list[Path]:
@@ -56,32 +60,32 @@ def is_type_checking(test: ast.expr) -> bool:
     return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
-def imports(tree: ast.Module, package: str) -> list[tuple[str, int, bool]]:
-    """(module, line, runs when the file is imported) of every import statement."""
-    found: list[tuple[str, int, bool]] = []
+def imports(tree: ast.Module, package: str) -> list[tuple[str, int, str]]:
+    """(module, line, when it happens) of every import statement."""
+    found: list[tuple[str, int, str]] = []
 
-    def visit(node: ast.AST, eager: bool) -> None:
+    def visit(node: ast.AST, when: str) -> None:
         if isinstance(node, ast.Import):
-            found.extend((alias.name, node.lineno, eager) for alias in node.names)
+            found.extend((alias.name, node.lineno, when) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, base]).rstrip(".")
             # `from pstructs import cache` names a module too
-            found.append((base, node.lineno, eager))
-            found.extend((f"{base}.{alias.name}", node.lineno, eager) for alias in node.names)
+            found.append((base, node.lineno, when))
+            found.extend((f"{base}.{alias.name}", node.lineno, when) for alias in node.names)
         elif isinstance(node, ast.If) and is_type_checking(node.test):
             for child in node.body:
-                visit(child, False)
+                visit(child, TYPING)
             for child in node.orelse:
-                visit(child, eager)
+                visit(child, when)
         else:
-            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             for child in ast.iter_child_nodes(node):
-                visit(child, eager and not inside)
+                visit(child, LATER if function and when == AT_IMPORT else when)
 
-    visit(tree, True)
+    visit(tree, AT_IMPORT)
     return found
 
 
@@ -90,21 +94,23 @@ def python_breaches(path: Path, source: str) -> list[str]:
     layer = layer_of(module)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     breaches = []
-    for name, line, eager in imports(ast.parse(source), package):
+    for name, line, when in imports(ast.parse(source), package):
         where = f"{path.relative_to(ROOT)}:{line}"
         top = name.split(".")[0]
         if top == "pstructs":
             target = layer_of(name)
             if RANK[target] > RANK[layer]:
                 breaches.append(f"{where}: {layer} imports {name} of {target}")
-            elif layer == ROOF and eager and target in (CACHE, DISTRIBUTED):
+            elif layer == ROOF and when == AT_IMPORT and target in (CACHE, DISTRIBUTED):
                 breaches.append(f"{where}: the roof imports {name} before it is needed")
         elif top in sys.stdlib_module_names or top == "__future__":
             continue
         elif top in THIRD_PARTY[layer]:
-            if layer == ROOF and top == "ray" and eager:
+            if layer == ROOF and top == "ray" and when == AT_IMPORT:
                 breaches.append(f"{where}: the roof imports ray before it is needed")
-        elif not (top in LAZY_THIRD_PARTY[layer] and not eager):
+        elif when == TYPING and top in TYPING_THIRD_PARTY:
+            continue
+        elif not (top in LAZY_THIRD_PARTY[layer] and when != AT_IMPORT):
             breaches.append(f"{where}: {layer} imports {top}")
     return breaches
 
@@ -123,6 +129,8 @@ def test_python_layers_import_only_downwards() -> None:
         ("pstructs/x.py", "from . import cache"),
         ("pstructs/x.py", "def f():\n    from pstructs.cache.store import SnapshotStore"),
         ("pstructs/x.py", "import numpy"),
+        ("pstructs/x.py", "def f():\n    import typing_extensions"),
+        ("pstructs/x.py", "if TYPE_CHECKING:\n    from pstructs.cache import SnapshotStore"),
         ("pstructs/x.py", "import pstructs.cli"),
         ("cache/x.py", "import ray"),
         ("cache/x.py", "from pstructs.distributed import share"),
@@ -140,6 +148,7 @@ def test_the_check_reports_a_forbidden_import(path: str, line: str) -> None:
     [
         ("pstructs/x.py", "from pstructs._core import PMap\nimport os.path"),
         ("pstructs/x.py", "def f():\n    import numpy"),
+        ("pstructs/x.py", "if TYPE_CHECKING:\n    from typing_extensions import Buffer"),
         ("cache/x.py", "from pstructs import packs\nimport diskcache"),
         ("cache/x.py", "from .store import SnapshotStore"),
         ("distributed/x.py", "import ray\nfrom pstructs.cache import SnapshotStore"),
@@ -161,7 +170,7 @@ C_LAYERS: list[tuple[str, str]] = [
     ("node", r"node(_\w+)?"),
     ("trees", r"(champ|rrb|btree)(_\w+)?"),
     ("objects", r"collection"),  # the layout of the Python objects around a tree
-    ("pack", r"pack(_\w+)?"),
+    ("pack", r"(pack|msgpack)(_\w+)?"),
     ("types", r"type(_\w+)?|evolver|views?"),
     ("module", r"module"),
 ]
