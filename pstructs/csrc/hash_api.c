@@ -143,20 +143,69 @@ ps_hash_is_stable(ps_state *st, PyObject *key)
     return ps_hash_is_stable_nested(st, key, 0);
 }
 
+/* New reference: a list of what a collection holds. */
+static PyObject *
+collection_parts(PyObject *collection)
+{
+    PyObject *parts = PySequence_List(collection);
+    if (parts == NULL || !PyMapping_Check(collection)) {
+        return parts;
+    }
+    PyObject *values = PyMapping_Values(collection), *both = NULL;
+    if (values != NULL) {
+        both = PySequence_Concat(parts, values);
+        Py_DECREF(values);
+    }
+    Py_DECREF(parts);
+    return both;
+}
+
+/* New reference: the innermost heap-only part of key, which may be key; NULL with an exception. */
+static PyObject *
+innermost_heap_only(ps_state *st, PyObject *key, int depth)
+{
+    bool failed = false;
+    PyObject *found = find_heap_only(st, key, depth, &failed), *inner = NULL;
+    if (failed) {
+        return NULL;
+    }
+    if (found == NULL) {
+        found = key;
+    }
+    if (Py_TYPE(found) != st->map && Py_TYPE(found) != st->set) {
+        return Py_NewRef(found);
+    }
+    PyObject *parts = collection_parts(found);
+    if (parts == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(parts) && inner == NULL && !failed; i++) {
+        PyObject *part = PyList_GET_ITEM(parts, i);
+        int stable = ps_hash_is_stable_nested(st, part, depth + 1);
+        failed = stable < 0;
+        if (stable == 0) {
+            inner = innermost_heap_only(st, part, depth + 1);
+            failed = inner == NULL;
+        }
+    }
+    Py_DECREF(parts);
+    return failed ? NULL : inner != NULL ? inner : Py_NewRef(found);
+}
+
 void
 ps_hash_raise_unsavable(ps_state *st, PyObject *key)
 {
-    bool failed = false;
-    PyObject *found = find_heap_only(st, key, 0, &failed);
-    if (failed) {
+    PyObject *found = innermost_heap_only(st, key, 0);
+    if (found == NULL) {
         return;
     }
-    const char *name = Py_TYPE(found == NULL ? key : found)->tp_name;
+    const char *name = Py_TYPE(found)->tp_name;
     ps_raise(st, "UnsavableKeyError",
              "a key of type '%.200s' has no stable hash: it works in memory only. Register a "
              "codec before its first use as a key: pstructs.register_codec(%.200s, name, encode, "
              "decode, key=True)",
              name, name);
+    Py_DECREF(found);
 }
 
 PyObject *

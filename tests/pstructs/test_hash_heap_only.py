@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import pstructs
-from pstructs import _core
+from pstructs import _core, pmap, pset
 from pstructs.errors import CodecError, UnsavableKeyError
 
 
@@ -35,9 +35,23 @@ def test_any_other_object_is_heap_only(key: Hashable) -> None:
         pstructs.stable_hash(key)
 
 
-def test_unsavable_key_error_names_the_inner_type() -> None:
+@pytest.mark.parametrize(
+    "key",
+    [
+        (1, ("a", frozenset([Thing()]))),
+        pset([1, (2, Thing())]),
+        pmap({"a": 1, "b": pset([Thing()])}),
+        pmap({Thing(): 1}),
+    ],
+)
+def test_unsavable_key_error_names_the_inner_type(key: Hashable) -> None:
     with pytest.raises(UnsavableKeyError, match="'Thing'"):
-        pstructs.stable_hash((1, ("a", frozenset([Thing()]))))
+        pstructs.stable_hash(key)
+
+
+def test_a_map_with_an_unhashable_value_is_unhashable() -> None:
+    with pytest.raises(TypeError, match="value of key 'a' is of unhashable type 'list'"):
+        pstructs.stable_hash(pmap({"a": []}))
 
 
 @pytest.mark.parametrize("function", ["_hash1", "_hash2", "stable_hash"])
