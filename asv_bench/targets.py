@@ -266,7 +266,7 @@ def collector(n: int) -> None:
 
 def hostile(n: int, rounds: int) -> None:
     """Building from keys chosen to collide, against ordinary keys of the same kind."""
-    from hostile import colliding_strings  # type: ignore[import-not-found]
+    from support.hostile import colliding_strings  # type: ignore[import-not-found]
 
     t = Table(f"time to build from hostile keys / from ordinary keys, {n} keys")
     collide = colliding_strings(n)
@@ -348,7 +348,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=11)
     a = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     print(f"pstructs {pstructs.__version__}, Python {sys.version.split()[0]}")
     for n in [int(x) for x in a.sizes.split(",")]:
         if "maps" in a.parts:

@@ -68,14 +68,30 @@ path_release(path *p)
 }
 
 /* Phase 1. 0, or -1 with an exception and the path released. */
-static int
+PS_INLINE int
 path_find(ps_state *st, ps_slot root, int width, ps_hashed *h, path *p)
 {
     ps_slot s = root;
     p->depth = -1;
     p->has_entry = p->equal = false;
     p->entry = 0;
-    for (int level = 0;; level++) {
+    int level = 0;
+#ifndef PS_SMALL
+    /* The usual steps: down through heap nodes by the bits of H1. */
+    for (uint64_t bits = h->h1; level < PS_H1_LEVELS && !ps_slot_is_packed(s); bits <<= PS_BITS) {
+        ps_node *n = ps_slot_node(s);
+        uint32_t bitpos = 1u << (bits >> (64 - PS_BITS));
+        if (!(n->nodemap & bitpos)) {
+            break;
+        }
+        p->node[level] = n;
+        p->opened[level] = false;
+        p->bitpos[level] = bitpos;
+        p->depth = level++;
+        s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
+    }
+#endif
+    for (;; level++) {
         bool packed = ps_slot_is_packed(s);
         ps_node *n = packed ? ps_slot_open(st, s, width, level) : ps_slot_node(s);
         if (n == NULL) {
@@ -296,13 +312,78 @@ disown_past(ps_state *st, ps_node *n)
 
 /* How many nodes of the path, from the root down to `level`, may be written. */
 static int
-count_owned(const path *p, int level, bool in_place)
+count_owned(const path *p, int level)
 {
     int owned = 0;
-    while (in_place && owned <= level && !p->opened[owned] && Py_REFCNT(p->node[owned]) == 1) {
+    while (owned <= level && !p->opened[owned] && Py_REFCNT(p->node[owned]) == 1) {
         owned++;
     }
     return owned;
+}
+
+static bool
+edit_needs_gc(ps_state *st, const edit *e)
+{
+    return (e->key && ps_slot_needs_gc(st, e->key)) ||
+           (e->value && ps_slot_needs_gc(st, e->value)) ||
+           (e->child && ps_slot_needs_gc(st, e->child));
+}
+
+static void
+edit_release(ps_state *st, const edit *e)
+{
+    ps_slot_xdecref(st, e->key);
+    ps_slot_xdecref(st, e->value);
+    ps_slot_xdecref(st, e->child);
+}
+
+/* A copy of old with another child, which it takes over. */
+PS_INLINE ps_node *
+copy_with_child(ps_state *st, ps_node *old, uint32_t bitpos, ps_node *child, int width)
+{
+    int at = ps_popcount(old->datamap) * width + ps_index(old->nodemap, bitpos);
+    int size = ps_popcount(old->datamap) * width + ps_popcount(old->nodemap);
+    bool gc = ps_node_is_gc(st, old) || ps_node_is_gc(st, child);
+    bool packed = old->meta & PS_META_PACKED;
+    ps_node *n = ps_node_new(st, gc, width, old->datamap, old->nodemap, size);
+    if (n == NULL) {
+        return NULL;
+    }
+    n->meta |= old->meta & PS_META_PACKED;
+    copy_slots(st, n->slots, old->slots, at, packed, false);
+    n->slots[at] = ps_slot_heap(child);
+    copy_slots(st, n->slots + at + 1, old->slots + at + 1, size - at - 1, packed, false);
+    ps_node_track(st, n);
+    return n;
+}
+
+/* Phases 2 and 3 for values that are shared: every node of the path is copied, from
+ * the lowest up. Consumes what the edit owns, also on failure. */
+static int
+apply_by_copying(ps_state *st, ps_tree *t, int width, path *p, int level, edit *e,
+                 ps_slot garbage[2])
+{
+    ps_node *old = p->node[level];
+    bool gc = ps_node_is_gc(st, old) || edit_needs_gc(st, e);
+    ps_node *n = ps_node_new(st, gc, width, 0, 0, size_after(e->kind, ps_node_size(old), width));
+    if (n == NULL) {
+        edit_release(st, e);
+        return -1;
+    }
+    fill(st, n, old, e, width, p->opened[level], garbage);
+    ps_node_track(st, n);
+    for (int i = level - 1; i >= 0; i--) {
+        ps_node *up = copy_with_child(st, p->node[i], p->bitpos[i], n, width);
+        if (up == NULL) {
+            Py_DECREF(n);
+            return -1;
+        }
+        n = up;
+    }
+    ps_slot root = t->root;
+    t->root = ps_slot_heap(n);
+    ps_slot_decref(st, root);
+    return 0;
 }
 
 /* Phases 2 and 3: apply e at node[level], and relink everything above.
@@ -311,13 +392,14 @@ static int
 apply(ps_state *st, ps_tree *t, int width, path *p, int level, edit *e, bool in_place,
       ps_slot garbage[2])
 {
+    if (!in_place) {
+        return apply_by_copying(st, t, width, p, level, e, garbage);
+    }
     ps_node *fresh[PS_MAX_LEVEL + 1];
-    bool gc = (e->key && ps_slot_needs_gc(st, e->key)) ||
-              (e->value && ps_slot_needs_gc(st, e->value)) ||
-              (e->child && ps_slot_needs_gc(st, e->child));
+    bool gc = edit_needs_gc(st, e);
     int owned, low;
 retry:
-    owned = count_owned(p, level, in_place);
+    owned = count_owned(p, level);
     bool node_gc = gc;
     low = level + 1; /* fresh[low..level] have been allocated */
     for (int i = level; i >= 0; i--) {
@@ -335,7 +417,7 @@ retry:
             goto error;
         }
     }
-    if (PS_UNLIKELY(count_owned(p, level, in_place) < owned)) {
+    if (PS_UNLIKELY(count_owned(p, level) < owned)) {
         /* A collection during the allocations ran code that took a reference. */
         for (int i = level; i >= 0; i--) {
             if (fresh[i] != NULL) {
@@ -368,9 +450,6 @@ retry:
             fresh[i]->meta |= PS_META_PACKED;
         }
         fill(st, fresh[i], old, &now, width, own || p->opened[i], garbage);
-        if (!in_place) {
-            ps_node_track(st, fresh[i]);
-        }
         now = (edit){.kind = CHILD, .child = ps_slot_heap(fresh[i])};
         if (i > 0) {
             now.bitpos = p->bitpos[i - 1];
@@ -388,9 +467,7 @@ error:
             ps_node_drop_shell(st, fresh[i]);
         }
     }
-    ps_slot_xdecref(st, e->key);
-    ps_slot_xdecref(st, e->value);
-    ps_slot_xdecref(st, e->child);
+    edit_release(st, e);
     return -1;
 }
 

@@ -34,7 +34,9 @@ ps_node_new(ps_state *st, bool gc, int width, uint32_t datamap, uint32_t nodemap
             PyErr_NoMemory();
             return NULL;
         }
-        PyObject_Init((PyObject *)n, st->node_plain);
+        /* PyObject_Init without its calls. */
+        Py_SET_TYPE((PyObject *)n, (PyTypeObject *)Py_NewRef(st->node_plain));
+        Py_SET_REFCNT((PyObject *)n, 1);
     }
     n->datamap = datamap;
     n->nodemap = nodemap;
