@@ -205,6 +205,7 @@ combine_nodes(job *j, const int keep, const int width, ps_slot sa, ps_slot sb, i
     }
     bool same_a = true, same_b = true;
     Py_ssize_t common = 0, a_only = 0, b_only = 0; /* entries */
+    uint32_t shared = 0;                           /* children */
     const uint32_t da = a->datamap, na = a->nodemap, db = b->datamap, nb = b->nodemap;
     const ps_slot *ea = a->slots, *eb = b->slots;
     const ps_slot *ca = ea + ps_popcount(da) * width, *cb = eb + ps_popcount(db) * width;
@@ -220,11 +221,8 @@ combine_nodes(job *j, const int keep, const int width, ps_slot sa, ps_slot sb, i
                 ea += width;
             }
             else {
-                if (ps_tally_sub(st, &j->tally, PS_PILE_A, *ca) < 0) {
-                    goto done;
-                }
                 if (keep & KEEP_A) {
-                    ps_draft_child(&d, bit, ps_slot_incref(st, *ca));
+                    ps_draft_child(&d, bit, *ca);
                 }
                 ca++;
             }
@@ -245,11 +243,8 @@ combine_nodes(job *j, const int keep, const int width, ps_slot sa, ps_slot sb, i
                 eb += width;
             }
             else {
-                if (ps_tally_sub(st, &j->tally, PS_PILE_B, *cb) < 0) {
-                    goto done;
-                }
                 if (keep & KEEP_B) {
-                    ps_draft_child(&d, bit, ps_slot_incref(st, *cb));
+                    ps_draft_child(&d, bit, *cb);
                 }
                 cb++;
             }
@@ -264,11 +259,9 @@ combine_nodes(job *j, const int keep, const int width, ps_slot sa, ps_slot sb, i
         if (na & nb & bit) { /* two children */
             ps_slot child_a = *ca++, child_b = *cb++;
             if (ps_child_same(st, child_a, child_b)) {
-                if (ps_tally_sub(st, &j->tally, PS_PILE_COMMON, child_a) < 0) {
-                    goto done;
-                }
+                shared |= bit;
                 if (keep & KEEP_COMMON) {
-                    ps_draft_child(&d, bit, ps_slot_incref(st, child_a));
+                    ps_draft_child(&d, bit, child_a);
                 }
                 else {
                     same_a = same_b = false;
@@ -348,6 +341,11 @@ combine_nodes(job *j, const int keep, const int width, ps_slot sa, ps_slot sb, i
     count(j, PS_PILE_COMMON, common);
     count(j, PS_PILE_A, a_only);
     count(j, PS_PILE_B, b_only);
+    if (ps_tally_children(st, &j->tally, PS_PILE_COMMON, sa, a, shared) < 0 ||
+        ps_tally_children(st, &j->tally, PS_PILE_A, sa, a, na & ~(db | nb)) < 0 ||
+        ps_tally_children(st, &j->tally, PS_PILE_B, sb, b, nb & ~(da | na)) < 0) {
+        goto done;
+    }
     if (same_a || same_b) {
         *out = (ps_part){.kind = PS_PART_NODE, .key = ps_slot_incref(st, same_a ? sa : sb)};
         rc = 0;

@@ -93,6 +93,45 @@ decide(ps_state *st, change *c, ps_tree ours, int width, ps_merge_resolve resolv
     return 0;
 }
 
+/* Write the decisions into t, whose root is ours alone or shared. What lives in the
+ * heap is written as an evolver writes, in place where a node is new (200 against
+ * 700 ns a change); what lives in packs comes after, since only a path copy takes
+ * packed slots. */
+static int
+apply(ps_state *st, ps_tree *t, int width, const changes *c)
+{
+    bool packed = false;
+    int rc = 0;
+    for (Py_ssize_t i = 0; i < c->n && rc == 0; i++) {
+        const change *x = &c->list[i];
+        if (!x->apply) {
+            continue;
+        }
+        if (ps_slot_is_packed(x->key) || ps_slot_is_packed(x->keep)) {
+            packed = true;
+            continue;
+        }
+        ps_slot garbage[2] = {0, 0};
+        PyObject *key = ps_slot_obj(x->key);
+        PyObject *value = width == 2 ? ps_slot_obj(x->keep) : NULL;
+        ps_change done = x->keep ? ps_champ_set(st, t, width, key, value, true, garbage)
+                                 : ps_champ_remove(st, t, width, key, true, garbage);
+        ps_slot_xdecref(st, garbage[0]);
+        ps_slot_xdecref(st, garbage[1]);
+        rc = done == PS_FAILED ? -1 : 0;
+    }
+    ps_champ_publish(st, t->root);
+    for (Py_ssize_t i = 0; packed && i < c->n && rc == 0; i++) {
+        const change *x = &c->list[i];
+        if (x->apply && (ps_slot_is_packed(x->key) || ps_slot_is_packed(x->keep)) &&
+            ps_tree_edit(st, t, width, x->key, width == 2 ? x->keep : 0,
+                         x->keep ? PS_EDIT_PUT : PS_EDIT_DROP) == PS_ERROR) {
+            rc = -1;
+        }
+    }
+    return rc;
+}
+
 int
 ps_champ_merge(ps_state *st, ps_tree base, ps_tree ours, ps_tree theirs, int width,
                ps_merge_resolve resolve, void *arg, ps_tree *out)
@@ -117,13 +156,10 @@ ps_champ_merge(ps_state *st, ps_tree base, ps_tree ours, ps_tree theirs, int wid
             goto done;
         }
     }
-    for (Py_ssize_t i = 0; i < c.n; i++) {
-        const change *x = &c.list[i];
-        if (x->apply && ps_tree_edit(st, &t, width, x->key, width == 2 ? x->keep : 0,
-                                     x->keep ? PS_EDIT_PUT : PS_EDIT_DROP) == PS_ERROR) {
-            goto done;
-        }
+    if (apply(st, &t, width, &c) < 0) {
+        goto done;
     }
+    PS_CHECK(st, t, width);
     *out = t;
     t.root = 0;
     rc = 0;

@@ -25,14 +25,13 @@ ps_part_clear(ps_state *st, ps_part *p)
 void
 ps_draft_clear(ps_state *st, ps_draft *d)
 {
-    for (int i = 0; d->owned; i++, d->owned >>= 1) {
-        if (d->owned & 1) {
-            ps_slot_decref(st, d->entries[2 * i]);
-            ps_slot_xdecref(st, d->entries[2 * i + 1]);
-        }
+    for (uint32_t bits = d->owned_entries; bits; bits &= bits - 1) {
+        int i = ps_ctz(bits);
+        ps_slot_decref(st, d->entries[2 * i]);
+        ps_slot_xdecref(st, d->entries[2 * i + 1]);
     }
-    for (int i = 0; i < d->n_children; i++) {
-        ps_slot_decref(st, d->children[i]);
+    for (uint32_t bits = d->owned_children; bits; bits &= bits - 1) {
+        ps_slot_decref(st, d->children[ps_ctz(bits)]);
     }
     ps_draft_init(d);
 }
@@ -55,12 +54,12 @@ any_needs_gc(ps_state *st, const ps_slot *entries, Py_ssize_t n, const ps_slot *
     return false;
 }
 
-/* A full node: takes new references to the entries, except those marked in
- * owned, and steals the children. NULL on error: nothing was taken. */
+/* A full node: takes new references to entries and children, except those that
+ * are marked as owned, which it steals. NULL on error: nothing was taken. */
 static ps_node *
 make_node(ps_state *st, int width, bool gc, uint32_t datamap, uint32_t nodemap,
-          const ps_slot *entries, Py_ssize_t n, uint64_t owned, const ps_slot *children,
-          int n_children)
+          const ps_slot *entries, Py_ssize_t n, uint32_t owned_entries, const ps_slot *children,
+          int n_children, uint32_t owned_children)
 {
     ps_node *node = ps_node_new(st, gc, width, datamap, nodemap, n * width + n_children);
     if (node == NULL) {
@@ -69,26 +68,24 @@ make_node(ps_state *st, int width, bool gc, uint32_t datamap, uint32_t nodemap,
     ps_slot *dst = node->slots;
     ps_slot seen = 0; /* bit 0: some slot is packed */
     for (Py_ssize_t i = 0; i < n; i++) {
-        ps_slot key = entries[2 * i];
+        ps_slot key = entries[2 * i], value = entries[2 * i + 1];
+        bool owned = owned_entries && (owned_entries >> i & 1);
         seen |= *dst++ = key;
         if (width == 2) {
-            seen |= *dst++ = entries[2 * i + 1];
+            seen |= *dst++ = value;
         }
-        if (PS_LIKELY(!owned)) {
+        if (!owned) {
             ps_slot_incref(st, key);
             if (width == 2) {
-                ps_slot_incref(st, entries[2 * i + 1]);
-            }
-        }
-        else if (!(owned >> i & 1)) {
-            ps_slot_incref(st, key);
-            if (width == 2) {
-                ps_slot_incref(st, entries[2 * i + 1]);
+                ps_slot_incref(st, value);
             }
         }
     }
     for (int i = 0; i < n_children; i++) {
         seen |= *dst++ = children[i];
+        if (!(owned_children >> i & 1)) {
+            ps_slot_incref(st, children[i]);
+        }
     }
     if (seen & 1) {
         node->meta |= PS_META_PACKED;
@@ -128,7 +125,8 @@ ps_draft_finish(ps_state *st, ps_draft *d, int width, bool plain, ps_part *out)
     }
     bool gc = !plain && any_needs_gc(st, d->entries, d->n_entries, d->children, d->n_children);
     ps_node *node = make_node(st, width, gc, d->datamap, d->nodemap, d->entries, d->n_entries,
-                              d->owned, d->children, d->n_children);
+                              d->owned_entries, d->children, d->n_children,
+                              d->owned_children);
     if (node == NULL) {
         ps_draft_clear(st, d);
         return -1;
@@ -149,7 +147,8 @@ ps_part_collision(ps_state *st, int width, const ps_slot *entries, Py_ssize_t n,
         return 0;
     }
     bool gc = any_needs_gc(st, entries, n, NULL, 0);
-    return part_node(make_node(st, width, gc, (uint32_t)n, UINT32_MAX, entries, n, 0, NULL, 0),
+    return part_node(make_node(st, width, gc, (uint32_t)n, UINT32_MAX, entries, n, 0, NULL, 0,
+                               0),
                      out);
 }
 
@@ -168,7 +167,7 @@ ps_part_to_root(ps_state *st, int width, ps_part *p, ps_slot *root)
         if (index >= 0) {
             ps_slot entry[2] = {p->key, p->value};
             node = make_node(st, width, any_needs_gc(st, entry, 1, NULL, 0), 1u << index, 0,
-                             entry, 1, 0, NULL, 0);
+                             entry, 1, 0, NULL, 0, 0);
         }
     }
     ps_part_clear(st, p);
@@ -273,7 +272,7 @@ replace_part(ps_state *st, int width, const ps_node *node, uint32_t bitpos, ps_p
             entry += width;
         }
         else {
-            ps_draft_child(&d, bit, ps_slot_incref(st, *child++));
+            ps_draft_child(&d, bit, *child++);
         }
     }
     return ps_draft_finish(st, &d, width, plain, out);

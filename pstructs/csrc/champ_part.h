@@ -89,9 +89,10 @@ int ps_part_to_root(ps_state *st, int width, ps_part *p, ps_slot *root);
 typedef struct {
     uint32_t datamap, nodemap;
     int n_entries, n_children;
-    uint64_t owned;                /* bit i: entry i is owned, else borrowed */
+    uint32_t owned_entries;        /* bit i: entry i is owned, else borrowed */
+    uint32_t owned_children;       /* likewise */
     ps_slot entries[2 * PS_WIDTH]; /* keys in 2 i, values in 2 i + 1 (0 in sets) */
-    ps_slot children[PS_WIDTH];    /* owned */
+    ps_slot children[PS_WIDTH];
 } ps_draft;
 
 PS_INLINE void
@@ -99,7 +100,7 @@ ps_draft_init(ps_draft *d)
 {
     d->datamap = d->nodemap = 0;
     d->n_entries = d->n_children = 0;
-    d->owned = 0;
+    d->owned_entries = d->owned_children = 0;
 }
 
 /* Borrows key and value: they have to outlive the draft. */
@@ -112,7 +113,9 @@ ps_draft_entry(ps_draft *d, uint32_t bitpos, ps_slot key, ps_slot value)
     d->entries[2 * i + 1] = value;
 }
 
-/* Steals child. */
+/* Borrows child, likewise. (A draft that comes to nothing because a node can be
+ * reused has then not touched its children: that is most of the time of a union
+ * of related versions.) */
 PS_INLINE void
 ps_draft_child(ps_draft *d, uint32_t bitpos, ps_slot child)
 {
@@ -125,10 +128,11 @@ PS_INLINE void
 ps_draft_part(ps_draft *d, uint32_t bitpos, const ps_part *p)
 {
     if (p->kind == PS_PART_NODE) {
+        d->owned_children |= 1u << d->n_children;
         ps_draft_child(d, bitpos, p->key);
     }
     else if (p->kind == PS_PART_ENTRY) {
-        d->owned |= UINT64_C(1) << d->n_entries;
+        d->owned_entries |= 1u << d->n_entries;
         ps_draft_entry(d, bitpos, p->key, p->value);
     }
 }
@@ -170,8 +174,13 @@ ps_found ps_tree_edit(ps_state *st, ps_tree *t, int width, ps_slot key, ps_slot 
 typedef enum { PS_PILE_COMMON, PS_PILE_A, PS_PILE_B, PS_PILES } ps_pile;
 
 typedef struct {
+    ps_slot node;  /* packed ones owned, heap ones borrowed */
+    uint32_t mask; /* which children of a heap node; 0: the whole subtree */
+} ps_tally_item;
+
+typedef struct {
     Py_ssize_t single;
-    ps_slot *subs; /* packed ones owned, heap ones borrowed */
+    ps_tally_item *items;
     Py_ssize_t n, room;
 } ps_tally_pile;
 
@@ -179,23 +188,12 @@ typedef struct {
     ps_tally_pile pile[PS_PILES];
 } ps_tally;
 
-int ps_tally_grow(ps_tally_pile *p);
-
 /* Add the subtree below a child slot. 0, or -1 with MemoryError. */
-PS_INLINE int
-ps_tally_sub(ps_state *st, ps_tally *t, ps_pile pile, ps_slot sub)
-{
-    ps_tally_pile *p = &t->pile[pile];
-    if (PS_UNLIKELY(p->n == p->room) && ps_tally_grow(p) < 0) {
-        return -1;
-    }
-    if (ps_slot_is_packed(sub)) {
-        ps_slot_incref(st, sub);
-    }
-    p->subs[p->n++] = sub;
-    return 0;
-}
-
+int ps_tally_sub(ps_state *st, ps_tally *t, ps_pile pile, ps_slot sub);
+/* Add the subtrees in some children (nodemap bits) of the node that was opened from
+ * slot s, not a collision node. 0, or -1 with MemoryError. */
+int ps_tally_children(ps_state *st, ps_tally *t, ps_pile pile, ps_slot s, const ps_node *node,
+                      uint32_t mask);
 /* Number of common entries of trees with a and b entries; -1 with an exception. */
 Py_ssize_t ps_tally_common(ps_state *st, ps_tally *t, Py_ssize_t a, Py_ssize_t b);
 void ps_tally_clear(ps_state *st, ps_tally *t);

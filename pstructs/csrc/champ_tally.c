@@ -14,17 +14,49 @@
  */
 #include "champ_part.h"
 
-int
-ps_tally_grow(ps_tally_pile *p)
+static int
+add(ps_state *st, ps_tally_pile *p, ps_slot node, uint32_t mask)
 {
-    Py_ssize_t room = p->room ? 2 * p->room : 64;
-    ps_slot *subs = PyMem_Realloc(p->subs, (size_t)room * sizeof *subs);
-    if (subs == NULL) {
-        PyErr_NoMemory();
-        return -1;
+    if (p->n == p->room) {
+        Py_ssize_t room = p->room ? 2 * p->room : 32;
+        ps_tally_item *items = PyMem_Realloc(p->items, (size_t)room * sizeof *items);
+        if (items == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        p->items = items;
+        p->room = room;
     }
-    p->subs = subs;
-    p->room = room;
+    if (ps_slot_is_packed(node)) {
+        ps_slot_incref(st, node);
+    }
+    p->items[p->n++] = (ps_tally_item){.node = node, .mask = mask};
+    return 0;
+}
+
+int
+ps_tally_sub(ps_state *st, ps_tally *t, ps_pile pile, ps_slot sub)
+{
+    return add(st, &t->pile[pile], sub, 0);
+}
+
+int
+ps_tally_children(ps_state *st, ps_tally *t, ps_pile pile, ps_slot s, const ps_node *node,
+                  uint32_t mask)
+{
+    if (mask == 0) {
+        return 0;
+    }
+    if (!ps_slot_is_packed(s)) {
+        return add(st, &t->pile[pile], s, mask);
+    }
+    /* The node was opened for the walk and goes away after it. */
+    const ps_slot *child = node->slots + ps_node_entries(node) * ps_node_width(node);
+    for (; mask; mask &= mask - 1) {
+        if (ps_tally_sub(st, t, pile, child[ps_index(node->nodemap, mask & -mask)]) < 0) {
+            return -1;
+        }
+    }
     return 0;
 }
 
@@ -55,6 +87,24 @@ count_below(ps_state *st, ps_slot sub, Py_ssize_t *budget, Py_ssize_t *n)
     return 1;
 }
 
+/* The same for one item of a pile. */
+static int
+count_item(ps_state *st, const ps_tally_item *item, Py_ssize_t *budget, Py_ssize_t *n)
+{
+    if (item->mask == 0) {
+        return count_below(st, item->node, budget, n);
+    }
+    const ps_node *node = ps_slot_node(item->node);
+    const ps_slot *child = node->slots + ps_node_entries(node) * ps_node_width(node);
+    for (uint32_t bits = item->mask; bits; bits &= bits - 1) {
+        int done = count_below(st, child[ps_index(node->nodemap, bits & -bits)], budget, n);
+        if (done != 1) {
+            return done;
+        }
+    }
+    return 1;
+}
+
 /* The size of a pile. 1: *n is it, 0: out of budget, -1: exception. */
 static int
 count_pile(ps_state *st, const ps_tally_pile *p, Py_ssize_t budget, Py_ssize_t *n)
@@ -64,7 +114,7 @@ count_pile(ps_state *st, const ps_tally_pile *p, Py_ssize_t budget, Py_ssize_t *
         return 0;
     }
     for (Py_ssize_t i = 0; i < p->n; i++) {
-        int done = count_below(st, p->subs[i], &budget, n);
+        int done = count_item(st, &p->items[i], &budget, n);
         if (done != 1) {
             return done;
         }
@@ -95,12 +145,12 @@ ps_tally_clear(ps_state *st, ps_tally *t)
     for (int i = 0; i < PS_PILES; i++) {
         ps_tally_pile *p = &t->pile[i];
         for (Py_ssize_t k = 0; k < p->n; k++) {
-            if (ps_slot_is_packed(p->subs[k])) {
-                ps_slot_decref(st, p->subs[k]);
+            if (ps_slot_is_packed(p->items[k].node)) {
+                ps_slot_decref(st, p->items[k].node);
             }
         }
-        PyMem_Free(p->subs);
-        p->subs = NULL;
+        PyMem_Free(p->items);
+        p->items = NULL;
         p->n = p->room = 0;
     }
 }
