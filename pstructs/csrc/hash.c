@@ -166,7 +166,8 @@ static uint64_t
 hash_str(PyObject *key, int which)
 {
     int kind = PyUnicode_KIND(key);
-    return ps_hash_leaf(which, kind, PyUnicode_DATA(key), (size_t)PyUnicode_GET_LENGTH(key) * kind);
+    return ps_hash_leaf(which, kind, PyUnicode_DATA(key),
+                        (size_t)PyUnicode_GET_LENGTH(key) * kind);
 }
 
 static int
@@ -189,7 +190,8 @@ hash_memoryview(ps_state *st, PyObject *key, int which, uint64_t *h)
     if (bytes == NULL) {
         return -1;
     }
-    *h = ps_hash_leaf(which, PS_KIND_BYTES, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    *h = ps_hash_leaf(which, PS_KIND_BYTES, PyBytes_AS_STRING(bytes),
+                      (size_t)PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
     return 0;
 }
@@ -389,7 +391,8 @@ ps_hash_nested(ps_state *st, PyObject *key, int which, int depth, uint64_t *h)
             return -1;
         }
 #endif
-        return hash_as(st, key, type == &PyLong_Type ? PS_AS_INT : PS_AS_STR, NULL, which, depth, h);
+        return hash_as(st, key, type == &PyLong_Type ? PS_AS_INT : PS_AS_STR, NULL, which, depth,
+                       h);
     }
     if (depth >= PS_HASH_MAX_DEPTH) {
         PyErr_SetString(PyExc_RecursionError, "maximum depth exceeded in a nested key");

@@ -66,8 +66,8 @@ typedef struct {
     PyObject *names[PS_HASH_NAMES];     /* interned strings */
     PyObject *canonical;                /* the module pstructs._canonical, once needed */
     PyObject *key_types;                /* dict: type -> (name, encode) */
-    PyObject *heap_types;               /* dict: id(type) -> weak reference, types hashed heap-only */
-    Py_ssize_t heap_types_sweep;        /* size of heap_types at which dead entries are swept */
+    PyObject *heap_types; /* dict: id(type) -> weak reference, types hashed heap-only */
+    Py_ssize_t heap_types_sweep; /* size of heap_types at which dead entries are swept */
 } ps_hash_state;
 
 int ps_hash_init(ps_state *st);

@@ -223,9 +223,8 @@ ps_hash_plain(ps_state *st, PyObject *key)
     case PS_AS_STR:
         return PyUnicode_CheckExact(key) ? Py_NewRef(key) : PyUnicode_FromObject(key);
     case PS_AS_INT:
-        return PyLong_CheckExact(key) || PyBool_Check(key)
-                   ? Py_NewRef(key)
-                   : PyLong_Type.tp_as_number->nb_int(key);
+        return PyLong_CheckExact(key) || PyBool_Check(key) ? Py_NewRef(key)
+                                                           : PyLong_Type.tp_as_number->nb_int(key);
     case PS_AS_FLOAT:
         return PyFloat_CheckExact(key) ? Py_NewRef(key)
                                        : PyFloat_FromDouble(PyFloat_AS_DOUBLE(key));

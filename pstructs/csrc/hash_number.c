@@ -161,7 +161,9 @@ static int
 long_bytes(PyObject *n, unsigned char *out, size_t len)
 {
 #if PY_VERSION_HEX >= 0x030D0000
-    return PyLong_AsNativeBytes(n, out, (Py_ssize_t)len, Py_ASNATIVEBYTES_LITTLE_ENDIAN) < 0 ? -1 : 0;
+    Py_ssize_t need =
+        PyLong_AsNativeBytes(n, out, (Py_ssize_t)len, Py_ASNATIVEBYTES_LITTLE_ENDIAN);
+    return need < 0 ? -1 : 0;
 #else
     return _PyLong_AsByteArray((PyLongObject *)n, out, len, 1, 1);
 #endif

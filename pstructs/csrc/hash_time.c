@@ -109,8 +109,8 @@ hash_clock(ps_state *st, PyObject *key, bool aware, bool fold, int64_t micros, i
 int
 ps_hash_datetime(ps_state *st, PyObject *key, int which, uint64_t *h)
 {
-    int64_t days = days_before(PyDateTime_GET_YEAR(key), PyDateTime_GET_MONTH(key),
-                               PyDateTime_GET_DAY(key));
+    int64_t days =
+        days_before(PyDateTime_GET_YEAR(key), PyDateTime_GET_MONTH(key), PyDateTime_GET_DAY(key));
     int64_t seconds = PyDateTime_DATE_GET_HOUR(key) * 3600 + PyDateTime_DATE_GET_MINUTE(key) * 60 +
                       PyDateTime_DATE_GET_SECOND(key);
     int64_t micros = days * DAY_MICROS + seconds * MICROS + PyDateTime_DATE_GET_MICROSECOND(key);
@@ -126,6 +126,6 @@ ps_hash_time(ps_state *st, PyObject *key, int which, uint64_t *h)
                       PyDateTime_TIME_GET_SECOND(key);
     int64_t micros = seconds * MICROS + PyDateTime_TIME_GET_MICROSECOND(key);
     return hash_clock(st, key, PyDateTime_TIME_GET_TZINFO(key) != Py_None,
-                      PyDateTime_TIME_GET_FOLD(key), micros, PS_KIND_TIME, PS_KIND_TIME_UTC,
-                      which, h);
+                      PyDateTime_TIME_GET_FOLD(key), micros, PS_KIND_TIME, PS_KIND_TIME_UTC, which,
+                      h);
 }

@@ -17,9 +17,9 @@ static const struct {
     int module; /* index of its name */
     const char *name;
 } lazy_classes[PS_HASH_CLASSES] = {
-    {PS_NAME_DATETIME, "datetime"},  {PS_NAME_DATETIME, "date"},      {PS_NAME_DATETIME, "time"},
-    {PS_NAME_DATETIME, "timedelta"}, {PS_NAME_DECIMAL, "Decimal"},    {PS_NAME_FRACTIONS, "Fraction"},
-    {PS_NAME_UUID, "UUID"},          {PS_NAME_ENUM, "Enum"},          {PS_NAME_NUMBERS, "Integral"},
+    {PS_NAME_DATETIME, "datetime"},  {PS_NAME_DATETIME, "date"},   {PS_NAME_DATETIME, "time"},
+    {PS_NAME_DATETIME, "timedelta"}, {PS_NAME_DECIMAL, "Decimal"}, {PS_NAME_FRACTIONS, "Fraction"},
+    {PS_NAME_UUID, "UUID"},          {PS_NAME_ENUM, "Enum"},       {PS_NAME_NUMBERS, "Integral"},
     {PS_NAME_NUMBERS, "Complex"},
 };
 enum { LAZY_FIRST = PS_AS_DATETIME, LAZY_INTEGRAL = 8, LAZY_COMPLEX = 9 };
@@ -292,7 +292,8 @@ plain_number(ps_state *st, PyObject *key, PyObject **plain)
         return -1;
     }
     /* NaN hashes by identity, so there is nothing to compare. */
-    bool nan = PyFloat_CheckExact(number) && PyFloat_AS_DOUBLE(number) != PyFloat_AS_DOUBLE(number);
+    bool nan =
+        PyFloat_CheckExact(number) && PyFloat_AS_DOUBLE(number) != PyFloat_AS_DOUBLE(number);
     if (own != of_plain && !nan) {
         Py_DECREF(number);
         return 0;

@@ -38,8 +38,8 @@ uint64_t
 ps_siphash13(const void *data, size_t len, uint64_t k0, uint64_t k1)
 {
     const unsigned char *p = data;
-    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
-                     k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
+    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
+                     k1 ^ 0x7465646279746573u};
     size_t left = len;
     for (; left >= 8; p += 8, left -= 8) {
         uint64_t word = ps_load64(p);
