@@ -9,8 +9,6 @@ import pkgutil
 
 import pytest
 
-import pstructs
-
 
 def modules_of(package: str) -> list[str]:
     """The package and all below it, wherever its folder is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def show_version(path: Path, wanted: str, *, key: str | None, limit: int) -> Non
     with opened(path) as store:
         value = store.load(wanted)
         if key is not None:
-            if not hasattr(value, "__contains__") or not hasattr(value, "__iter__"):
+            if not isinstance(value, Mapping | Set):
                 raise CommandError(f"version {wanted} holds {short(value)}, which has no keys")
             _show_record(console, value, find_key(value, key))
         else:
@@ -156,7 +156,7 @@ def verify_store(path: Path) -> None:
     console = screen.out()
     console.print(
         f"{path} is whole: {count(found.versions, 'version')}, {count(found.packs, 'pack')}, "
-        f"{count(found.records, 'record')}, {size(found.nbytes)}, every byte checked.",
+        f"{count(found.records, 'node')}, {size(found.nbytes)}, every byte checked.",
         markup=False,
     )
     if found.swept:
