@@ -130,21 +130,6 @@ sort_items(item *a, item *spare, Py_ssize_t n)
     return from;
 }
 
-typedef struct {
-    uint64_t h2;
-    item it;
-} keyed;
-
-static int
-compare_keyed(const void *pa, const void *pb)
-{
-    const keyed *a = pa, *b = pb;
-    if (a->h2 != b->h2) {
-        return a->h2 < b->h2 ? -1 : 1;
-    }
-    return a->it.first < b->it.first ? -1 : a->it.first > b->it.first;
-}
-
 /* Drop the duplicates of n items with one H1 and order the others by H2, in place.
  * *kept: how many are left. *h2: their H2s (PyMem, owned) when more than one is. */
 static int
@@ -164,43 +149,44 @@ resolve_run(build *b, item *items, Py_ssize_t n, Py_ssize_t *kept, uint64_t **h2
         }
     }
     int result = -1;
-    keyed *k = PyMem_Malloc((size_t)n * sizeof *k);
+    uint64_t h1 = items[0].hash;
+    item *memory = PyMem_Malloc(2 * (size_t)n * sizeof *memory);
     uint64_t *out = PyMem_Malloc((size_t)n * sizeof *out);
-    if (k == NULL || out == NULL) {
+    if (memory == NULL || out == NULL) {
         PyErr_NoMemory();
         goto done;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        k[i].it = items[i];
-        if (ps_hash2(b->st, key_of(b, &items[i]), &k[i].h2) < 0) {
+        memory[i] = items[i];
+        if (ps_hash2(b->st, key_of(b, &items[i]), &memory[i].hash) < 0) {
             goto done;
         }
 #if PS_H2_BITS < 64
-        k[i].h2 &= ~(UINT64_MAX >> PS_H2_BITS);
+        memory[i].hash &= ~(UINT64_MAX >> PS_H2_BITS);
 #endif
     }
-    qsort(k, (size_t)n, sizeof *k, compare_keyed);
+    item *by_h2 = sort_items(memory, memory + n, n);
     Py_ssize_t m = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
         bool duplicate = false;
-        for (Py_ssize_t j = m; j > 0 && k[j - 1].h2 == k[i].h2; j--) {
-            int eq = ps_key_eq(key_of(b, &k[j - 1].it), key_of(b, &k[i].it));
+        for (Py_ssize_t j = m; j > 0 && by_h2[j - 1].hash == by_h2[i].hash; j--) {
+            int eq = ps_key_eq(key_of(b, &by_h2[j - 1]), key_of(b, &by_h2[i]));
             if (eq < 0) {
                 goto done;
             }
             if (eq) {
-                k[j - 1].it.last = k[i].it.last;
+                by_h2[j - 1].last = by_h2[i].last;
                 duplicate = true;
                 break;
             }
         }
         if (!duplicate) {
-            k[m++] = k[i];
+            by_h2[m++] = by_h2[i];
         }
     }
     for (Py_ssize_t i = 0; i < m; i++) {
-        items[i] = k[i].it;
-        out[i] = k[i].h2;
+        items[i] = (item){.hash = h1, .first = by_h2[i].first, .last = by_h2[i].last};
+        out[i] = by_h2[i].hash;
     }
     *kept = m;
     if (m > 1) {
@@ -209,7 +195,7 @@ resolve_run(build *b, item *items, Py_ssize_t n, Py_ssize_t *kept, uint64_t **h2
     }
     result = 0;
 done:
-    PyMem_Free(k);
+    PyMem_Free(memory);
     PyMem_Free(out);
     return result;
 }
