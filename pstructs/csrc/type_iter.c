@@ -86,7 +86,8 @@ next_pair(ps_iterator *self, PyObject *key, PyObject *value)
         Py_DECREF(old_key);
         Py_DECREF(old_value);
         /* The collector untracks a tuple of atoms; its new elements may not be atoms. */
-        if (!PyObject_GC_IsTracked(pair)) {
+        if (PS_UNLIKELY(PyType_IS_GC(Py_TYPE(key)) || PyType_IS_GC(Py_TYPE(value))) &&
+            !PyObject_GC_IsTracked(pair)) {
             PyObject_GC_Track(pair);
         }
         return pair;
@@ -102,8 +103,9 @@ next_pair(ps_iterator *self, PyObject *key, PyObject *value)
     return pair;
 }
 
-static PyObject *
-iterator_next(PyObject *op)
+/* Across nodes, and through packs: may run user code. */
+static PS_NOINLINE PyObject *
+next_slow(PyObject *op)
 {
     ps_iterator *self = (ps_iterator *)op;
     ps_state *st = ps_final_state(op);
@@ -140,6 +142,29 @@ iterator_next(PyObject *op)
         return NULL;
     }
     return next_pair(self, key, value);
+}
+
+/* Within a heap node; the rest is next_slow's. */
+static PyObject *
+iterator_next(PyObject *op)
+{
+    ps_iterator *self = (ps_iterator *)op;
+    const ps_slot *entry = self->it.entry;
+    if (PS_UNLIKELY(entry == self->it.stop || self->running)) {
+        return next_slow(op);
+    }
+    ps_slot last = entry[self->it.width - 1];
+    if (PS_UNLIKELY((entry[0] | last) & 1)) { /* packed: ps_slot_is_packed of either */
+        return next_slow(op);
+    }
+    self->it.entry = entry + self->it.width;
+    self->left--;
+    switch (self->kind) {
+    case PS_KEYS: return Py_NewRef(ps_slot_obj(entry[0]));
+    case PS_VALUES: return Py_NewRef(ps_slot_obj(last));
+    default:
+        return next_pair(self, Py_NewRef(ps_slot_obj(entry[0])), Py_NewRef(ps_slot_obj(last)));
+    }
 }
 
 static PyObject *
