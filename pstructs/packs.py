@@ -7,8 +7,9 @@ to earlier ones, so that saving a derived value writes only what is new.
 
 Packs hold str, bytes, bytearray, int, float, bool, None, list, dict, tuple, set, frozenset,
 complex, Decimal, Fraction, date, time, timedelta, datetime, UUID, numpy arrays and scalars,
-`PMap`, `PSet`, and every type with a codec. The format is in `docs/spec/pack-v1.md`. Nothing is pickled:
-opening a pack never imports or runs anything. (numpy is imported when an array is decoded.)
+`PMap`, `PSet`, and every type with a codec. The format is in `docs/spec/pack-v1.md`. Nothing is
+pickled: opening a pack never imports or runs anything. (numpy is imported when an array is
+decoded.)
 """
 
 from __future__ import annotations

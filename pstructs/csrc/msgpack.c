@@ -581,6 +581,7 @@ static int
 encode_by_codec(ps_encoder *e, PyObject *value)
 {
     int result = -1;
+    bool opaque = false;
     PyObject *pair = NULL, *payload = NULL;
     if (ps_codecs_load(e->st) < 0) {
         return -1;
@@ -614,6 +615,7 @@ encode_by_codec(ps_encoder *e, PyObject *value)
     }
     if (code < 0) {
         /* The function itself says which: (code, payload), for opaque values. */
+        opaque = true;
         if (!PyTuple_Check(payload) || PyTuple_GET_SIZE(payload) != 2) {
             ps_raise(e->st, "CodecError", "the codec of '%.100s' returned no pair",
                      Py_TYPE(value)->tp_name);
@@ -645,7 +647,7 @@ encode_by_codec(ps_encoder *e, PyObject *value)
         }
     }
     else if (PyBytes_CheckExact(payload) &&
-             (code < PS_EXT_MESSAGE || code > PS_EXT_LAST_MESSAGE)) {
+             (opaque || code < PS_EXT_MESSAGE || code > PS_EXT_LAST_MESSAGE)) {
         result = put_ext(e->out, (uint8_t)code, PyBytes_AS_STRING(payload),
                          (size_t)PyBytes_GET_SIZE(payload));
     }

@@ -87,7 +87,7 @@ ps_pack_damaged(ps_state *st, ps_pack *pack, uint64_t offset, const char *what)
     }
     pack_name(pack, name);
     return ps_raise(st, "DamagedPackError",
-                    "pack %s.. is damaged at byte %llu: %s; restore the pack from a copy, or "
+                    "pack %s... is damaged at byte %llu: %s; restore the pack from a copy, or "
                     "verify the store",
                     name, (unsigned long long)offset, what);
 }
@@ -207,7 +207,7 @@ open_import(ps_state *st, ps_pack *pack, uint32_t i)
     }
     if (pack->resolve == NULL) {
         ps_raise(st, "MissingPackError",
-                 "pack %s.. refers to pack %s.., and it was opened alone; open it through its "
+                 "pack %s... refers to pack %s..., and it was opened alone; open it through its "
                  "store, or give resolve=",
                  name, wanted);
         return NULL;
@@ -219,7 +219,7 @@ open_import(ps_state *st, ps_pack *pack, uint32_t i)
     }
     if (found == Py_None) {
         ps_raise(st, "MissingPackError",
-                 "pack %s.. refers to pack %s.., which can't be found; restore it, or sync the "
+                 "pack %s... refers to pack %s..., which can't be found; restore it, or sync the "
                  "store it came from",
                  name, wanted);
         goto done;
@@ -232,7 +232,7 @@ open_import(ps_state *st, ps_pack *pack, uint32_t i)
     result = (ps_pack *)found;
     if (memcmp(result->data + PS_H_UUID, short_id, PS_PACK_SHORT_ID) != 0) {
         result = NULL;
-        ps_raise(st, "MissingPackError", "resolve returned another pack than %s..", wanted);
+        ps_raise(st, "MissingPackError", "resolve returned another pack than %s...", wanted);
         goto done;
     }
     if (pack->imports[i] == NULL) { /* else: resolve came back here and was faster */

@@ -69,7 +69,7 @@ struct ps_writer {
     ps_state *st;
     ps_buf image, scratch, arena;
     digest_job *jobs;
-    size_t n_jobs, jobs_cap;
+    size_t n_done, n_jobs, jobs_cap; /* the first n_done are computed */
     saved_node *saved;
     size_t n_saved, saved_cap;
     memo_entry *memo;
@@ -237,32 +237,38 @@ seal_crc(uint8_t *record, size_t size)
     ps_store32(record, ps_crc32c(0, record + 4, size - 4));
 }
 
-/* Compute the digests of the jobs from mark on, and the checksums of their records.
- * They may have been computed already, by a flush of everything. */
+/* Compute the digests of all jobs that wait, and the checksums of their records. */
 static void
-flush(ps_writer *w, size_t mark, uint64_t arena_mark)
+compute_digests(ps_writer *w)
 {
     ps_blake2b_job batch[PS_WIDTH];
-    size_t n = w->n_jobs > mark ? w->n_jobs - mark : 0;
-    if (n == 0) {
-        return;
-    }
-    while (n) {
-        size_t k = n < PS_WIDTH ? n : PS_WIDTH;
+    while (w->n_done < w->n_jobs) {
+        size_t left = w->n_jobs - w->n_done, k = left < PS_WIDTH ? left : PS_WIDTH;
+        const digest_job *jobs = w->jobs + w->n_done;
         for (size_t i = 0; i < k; i++) {
-            const digest_job *j = &w->jobs[w->n_jobs - n + i];
-            batch[i] = (ps_blake2b_job){w->arena.data + j->message, j->length,
-                                        w->image.data + j->record + PS_R_DIGEST};
+            batch[i] = (ps_blake2b_job){w->arena.data + jobs[i].message, jobs[i].length,
+                                        w->image.data + jobs[i].record + PS_R_DIGEST};
         }
         ps_blake2b_many(batch, k);
         for (size_t i = 0; i < k; i++) {
-            const digest_job *j = &w->jobs[w->n_jobs - n + i];
-            seal_crc(w->image.data + j->record, j->size);
+            seal_crc(w->image.data + jobs[i].record, jobs[i].size);
         }
-        n -= k;
+        w->n_done += k;
     }
-    w->n_jobs = mark;
-    w->arena.len = arena_mark;
+}
+
+/* The same for the jobs from mark on; they leave the stacks. */
+static void
+flush(ps_writer *w, size_t mark, uint64_t arena_mark)
+{
+    size_t done = w->n_done;
+    if (w->n_jobs > mark) {
+        w->n_done = done > mark ? done : mark;
+        compute_digests(w);
+        w->n_done = done < mark ? done : mark;
+        w->n_jobs = mark;
+        w->arena.len = arena_mark;
+    }
 }
 
 /* ---- references inside of messages */
@@ -1008,8 +1014,8 @@ write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *c
         *count = r.count;
         /* A value may hold an older version of the map that it stands in, and so meet a
          * node whose digest still waits for its siblings. */
-        if (w->n_jobs && PLACE_OFFSET(*at) >= w->jobs[0].record) {
-            flush(w, 0, 0);
+        if (w->n_done < w->n_jobs && PLACE_OFFSET(*at) >= w->jobs[w->n_done].record) {
+            compute_digests(w);
         }
         return 0;
     }

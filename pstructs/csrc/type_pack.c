@@ -169,7 +169,7 @@ pack_repr(PyObject *self)
 {
     ps_pack *pack = (ps_pack *)self;
     const uint8_t *id = pack->data + PS_H_UUID;
-    return PyUnicode_FromFormat("<pstructs.packs.Pack %02x%02x%02x%02x..: %llu bytes, %u imports>",
+    return PyUnicode_FromFormat("<pstructs.packs.Pack %02x%02x%02x%02x...: %llu bytes, %u imports>",
                                 id[0], id[1], id[2], id[3], (unsigned long long)pack->size,
                                 pack->n_imports);
 }

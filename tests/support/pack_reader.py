@@ -1,0 +1,421 @@
+"""A reader of packs in plain Python: the executable form of docs/spec/pack-v1.md.
+
+It uses the standard library only and nothing of pstructs, so it agrees with the C core because
+both follow the specification, and tests compare the two. It reads a pack whole, checks every
+checksum and digest, and gives values in a neutral form:
+
+- maps and sets are `Map` (a list of entries in the order of the trie) and `Set`,
+- extension types are the Python types that they stand for; user types are `User`,
+- arrays are `Array`, with the bytes of their data,
+- everything unknown is `Ext`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+MAGIC = b"\x93PSK\r\n\x1a\n"
+HEADER = struct.Struct("<8sHHIIIII16sQQQ16sII")
+assert HEADER.size == 96
+SET, MAP, VALUE, RAW = range(4)
+COLLISION, CHILDREN, WIDE_COUNT, RESERVED = 4, 8, 64, 128
+MAX_LEVEL = {1: 26, 0x80000001: 5}  # by hash domain; the second is that of test builds
+
+
+class BadPack(Exception):
+    """The bytes are not a sound pack."""
+
+
+def check(condition: object, what: str, offset: int = 0) -> None:
+    if not condition:
+        raise BadPack(f"byte {offset}: {what}")
+
+
+# ---- checksum: CRC-32C, reflected polynomial 0x82F63B78
+
+_TABLE = []
+for _n in range(256):
+    for _ in range(8):
+        _n = _n >> 1 ^ (0x82F63B78 if _n & 1 else 0)
+    _TABLE.append(_n)
+
+
+def crc32c(data: bytes | memoryview, crc: int = 0) -> int:
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 255]
+    return crc ^ 0xFFFFFFFF
+
+
+# ---- neutral values
+
+
+@dataclass
+class Map:
+    entries: list[tuple[Any, Any]]
+
+
+@dataclass
+class Set:
+    elements: list[Any]
+
+
+@dataclass
+class Array:
+    dtype: str
+    order: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+@dataclass
+class User:
+    name: str
+    value: Any
+
+
+@dataclass
+class Ext:
+    code: int
+    payload: Any
+
+
+@dataclass
+class Ref:
+    kind: int
+    pack: int
+    offset: int
+    at: int  # where its 8 bytes stand, relative to the message
+
+
+# ---- records
+
+
+@dataclass
+class Record:
+    offset: int
+    size: int
+    kind: int
+    digest: bytes
+    content: bytes = b""  # payload, message or data
+    level: int = 0
+    datamap: int = 0
+    nodemap: int = 0
+    collision: bool = False
+    count: int = 0
+    ends: list[int] = field(default_factory=list)
+    children: list[tuple[int, int]] = field(default_factory=list)  # (import index, offset)
+
+
+def tz_of(x: Any) -> Any:
+    if x is None:
+        return None
+    if isinstance(x, int):
+        return timezone(timedelta(microseconds=x)) if x else UTC
+    if isinstance(x, list):
+        return timezone(timedelta(microseconds=x[0]), x[1])
+    return ZoneInfo(x)
+
+
+class Reader:
+    """One pack. `resolve` gives the Reader of an imported pack by its short id."""
+
+    def __init__(self, data: bytes, resolve: Any = None) -> None:
+        self.data, self.resolve = bytes(data), resolve
+        check(data[:8] == MAGIC, "not a pack")
+        check(len(data) >= HEADER.size, "truncated")
+        (_, self.version, size, self.domain, incompatible, _, _, n_imports, self.uuid, total,
+         self.root_offset, root_length, self.root_digest, reserved, crc) = HEADER.unpack_from(data)  # fmt: skip
+        check(total == len(data), "truncated or too long")
+        self.end = total - 8 * n_imports
+        check(self.end >= 96, "import table longer than the pack")
+        check(crc == crc32c(data[self.end :], crc32c(data[:92])), "header checksum")
+        check(self.version == 1 and size == 96 and not incompatible, "from the future")
+        check(self.domain in MAX_LEVEL, "unknown hash domain")
+        check(not reserved and self.root_offset + root_length == self.end, "header")
+        self.imports = [data[i : i + 8] for i in range(self.end, total, 8)]
+        self.records: dict[int, Record] = {}
+        offset = 96
+        while offset < self.end:
+            record = self.parse(offset)
+            self.verify(record)
+            self.records[offset] = record
+            offset += record.size
+        check(offset == self.end and self.root_offset in self.records, "records end elsewhere")
+        root = self.records[self.root_offset]
+        check(root.kind == VALUE and root.size == root_length, "root")
+        check(root.digest == self.root_digest, "root digest")
+
+    # -- one record
+
+    def take(self, form: str, offset: int) -> Any:
+        check(offset + struct.calcsize(form) <= self.end, "cut off", offset)
+        return struct.unpack_from(form, self.data, offset)
+
+    def parse(self, offset: int) -> Record:
+        crc, digest, flags = self.take("<I16sB", offset)
+        kind = flags & 3
+        r = Record(offset, 0, kind, digest)
+        if kind >= VALUE:
+            check(flags == kind, "reserved flags", offset)
+            (length,) = self.take("<Q", offset + 21)
+            start = offset + 29
+            if kind == RAW:
+                start += -start % 64
+                check(not any(self.data[offset + 29 : start]), "padding", offset)
+        else:
+            check(not flags & RESERVED, "reserved flags", offset)
+            r.level, r.datamap = self.take("<BI", offset + 21)
+            at = offset + 26
+            r.collision = bool(flags & COLLISION)
+            deepest = MAX_LEVEL[self.domain]
+            check(r.collision == (r.level == deepest) and r.level <= deepest, "level", offset)
+            n = r.datamap if r.collision else r.datamap.bit_count()
+            r.count = n
+            if flags & CHILDREN:
+                check(not r.collision, "collision node with children", offset)
+                wide = bool(flags & WIDE_COUNT)
+                r.nodemap, r.count, widths = self.take("<IQB" if wide else "<IIB", at)
+                at += 13 if wide else 9
+                offsets, imports = widths & 15, widths >> 4
+                check(1 <= offsets <= 5 and imports <= 2 and r.nodemap, "widths", offset)
+                for _ in range(r.nodemap.bit_count()):
+                    ref = self.take(f"<{imports}s{offsets}s", at)
+                    a, b = (int.from_bytes(x, "little") for x in ref)
+                    r.children.append((a, b))
+                    at += imports + offsets
+            else:
+                check(not flags & WIDE_COUNT, "reserved flags", offset)
+            code = flags >> 4 & 3
+            check(code < 3, "width of ends", offset)
+            check(at + (n << code) <= self.end, "cut off", offset)
+            r.ends = list(self.take(f"<{n}{'BHI'[code]}", at))
+            start = at + (n << code)
+            length = r.ends[-1] if n else 0
+            check(all(a < b for a, b in zip([0, *r.ends], r.ends, strict=False)), "ends", offset)
+        check(start + length <= self.end, "record longer than the pack", offset)
+        r.content = self.data[start : start + length]
+        r.size = start + length - offset
+        check(crc == crc32c(self.data[offset + 4 : offset + r.size]), "checksum", offset)
+        return r
+
+    def target(self, pack: int, offset: int, before: int) -> tuple[Reader, Record]:
+        if pack == 0:
+            check(offset < before and offset in self.records, "reference not backwards", before)
+            return self, self.records[offset]
+        check(pack <= len(self.imports), "import index", before)
+        check(self.resolve is not None, "imports and no resolver")
+        other = self.resolve(self.imports[pack - 1])
+        check(offset in other.records, "reference to no record", before)
+        return other, other.records[offset]
+
+    def verify(self, r: Record) -> None:
+        """Compute the digest and counts again."""
+        if r.kind == RAW:
+            check(digest_of(bytes([RAW]) + r.content) == r.digest, "digest", r.offset)
+            return
+        if r.kind == VALUE:
+            head, below = bytes([VALUE]), b""
+            messages, is_value = [(0, len(r.content))], [False]
+        else:
+            head = struct.pack("<BII", r.kind | COLLISION * r.collision, r.datamap, r.nodemap)
+            below, count = b"", len(r.ends)
+            check(r.collision or not r.datamap & r.nodemap, "bitmaps", r.offset)
+            for pack, offset in r.children:
+                _, child = self.target(pack, offset, r.offset)
+                check(child.kind == r.kind and child.level == r.level + 1, "child", r.offset)
+                check(child.count >= 2, "child should stand inline", r.offset)
+                below, count = below + child.digest, count + child.count
+            check(count == r.count and count >= 1, "count", r.offset)
+            messages, is_value, at = [], [], 0
+            for end in r.ends:
+                for value in range(r.kind + 1):
+                    start, at = at, Message(r.content, at).skip()
+                    messages.append((start, at))
+                    is_value.append(bool(value))
+                check(at == end, "entry", r.offset)
+        content, refs = bytearray(r.content), []
+        for (start, end), value in zip(messages, is_value, strict=True):
+            found: list[Ref] = []
+            message = Message(r.content[:end], start, refs=found)
+            message.decode()
+            check(message.at == end, "message", r.offset)
+            for ref in found:
+                if ref.offset == 0 and ref.kind < VALUE:
+                    refs.append(bytes(16))
+                else:
+                    _, to = self.target(ref.pack, ref.offset, r.offset)
+                    check(to.kind == ref.kind and (to.kind >= VALUE or to.level == 0), "kind")
+                    whole = value and end - start == 10
+                    check(ref.kind != VALUE or whole, "out-of-line value inside a value")
+                    refs.append(to.digest)
+                content[ref.at + 1 : ref.at + 8] = bytes(7)
+        whole_message = head + bytes(content) + below + b"".join(refs)
+        check(digest_of(whole_message) == r.digest, "digest", r.offset)
+
+    # -- values
+
+    def root(self) -> Any:
+        return self.value_of(self.records[self.root_offset])
+
+    def value_of(self, r: Record) -> Any:
+        return Message(r.content, 0, self, r.offset).decode()
+
+    def walk(self, r: Record) -> list[tuple[Any, ...]]:
+        """Entries below a node: its own, then those of its children, in order."""
+        entries, at = [], 0
+        for _ in r.ends:
+            entry = []
+            for _ in range(r.kind + 1):
+                message = Message(r.content, at, self, r.offset)
+                entry.append(message.decode())
+                at = message.at
+            entries.append(tuple(entry))
+        for pack, offset in r.children:
+            reader, child = self.target(pack, offset, r.offset)
+            entries += reader.walk(child)
+        return entries
+
+    def dereference(self, ref: Ref, before: int) -> Any:
+        if ref.kind < VALUE and ref.offset == 0:
+            return Map([]) if ref.kind == MAP else Set([])
+        reader, r = self.target(ref.pack, ref.offset, before)
+        check(r.kind == ref.kind, "kind of a reference", before)
+        if r.kind == RAW:
+            return r.content
+        if r.kind == VALUE:
+            return reader.value_of(r)
+        entries = reader.walk(r)
+        check(len(entries) == r.count, "count", r.offset)
+        return Map(entries) if r.kind == MAP else Set([e[0] for e in entries])
+
+
+def digest_of(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()
+
+
+class Message:
+    """One MessagePack message in `data` from `at`; with `reader`, references are followed."""
+
+    def __init__(
+        self,
+        data: bytes,
+        at: int,
+        reader: Reader | None = None,
+        before: int = 0,
+        refs: list[Ref] | None = None,
+    ) -> None:
+        self.data, self.at, self.reader, self.before, self.refs = data, at, reader, before, refs
+
+    def bytes(self, n: int) -> bytes:
+        check(n <= len(self.data) - self.at, "message cut off", self.at)
+        self.at += n
+        return self.data[self.at - n : self.at]
+
+    def number(self, n: int, signed: bool = False) -> int:
+        return int.from_bytes(self.bytes(n), "big", signed=signed)
+
+    def skip(self) -> int:
+        self.refs = []
+        self.decode()
+        return self.at
+
+    def decode(self) -> Any:
+        c = self.number(1)
+        if c <= 0x7F:
+            return c
+        if c >= 0xE0:
+            return c - 0x100
+        if c <= 0x8F:
+            return self.dict(c & 15)
+        if c <= 0x9F:
+            return [self.decode() for _ in range(c & 15)]
+        if c <= 0xBF:
+            return self.bytes(c & 31).decode()
+        check(c != 0xC1, "byte C1", self.at)
+        if c in (0xC0, 0xC2, 0xC3):
+            return {0xC0: None, 0xC2: False, 0xC3: True}[c]
+        if c in (0xC4, 0xC5, 0xC6):
+            return self.bytes(self.number(1 << c - 0xC4))
+        if c in (0xC7, 0xC8, 0xC9):
+            n = self.number(1 << c - 0xC7)
+            return self.ext(n)
+        if c == 0xCA:
+            return struct.unpack(">f", self.bytes(4))[0]
+        if c == 0xCB:
+            return struct.unpack(">d", self.bytes(8))[0]
+        if c <= 0xCF:
+            return self.number(1 << c - 0xCC)
+        if c <= 0xD3:
+            return self.number(1 << c - 0xD0, signed=True)
+        if c <= 0xD8:
+            return self.ext(1 << c - 0xD4)
+        if c <= 0xDB:
+            return self.bytes(self.number(1 << c - 0xD9)).decode()
+        n = self.number(2 if c in (0xDC, 0xDE) else 4)
+        check(n <= len(self.data) - self.at, "more items than bytes", self.at)
+        return [self.decode() for _ in range(n)] if c <= 0xDD else self.dict(n)
+
+    def dict(self, n: int) -> Any:
+        pairs = [(self.decode(), self.decode()) for _ in range(n)]
+        return dict(pairs) if self.refs is None else pairs
+
+    def ref(self) -> Any:
+        at, x = self.at, int.from_bytes(self.bytes(8), "little")
+        ref = Ref(x & 255, x >> 8 & 0xFFFF, x >> 24, at)
+        if self.refs is not None:
+            self.refs.append(ref)
+            return None
+        return ref if self.reader is None else self.reader.dereference(ref, self.before)
+
+    def ext(self, n: int) -> Any:
+        code = self.number(1)
+        check(n <= len(self.data) - self.at, "extension cut off", self.at)
+        stop = self.at + n
+        value = self.payload(code, stop)
+        check(self.at == stop, "extension longer than its content", self.at)
+        return value
+
+    def payload(self, code: int, stop: int) -> Any:
+        if code == 1:
+            return self.ref()
+        if code == 2:
+            data, meta = self.ref(), self.decode()
+            return Array(meta[0], meta[1], tuple(meta[2:]), data)
+        raw = self.data[self.at : stop]
+        if not 16 <= code <= 28:
+            self.at = stop
+            if code == 3:
+                return int.from_bytes(raw, "big", signed=True)
+            if code == 4:
+                return bytearray(raw)
+            return raw.decode("utf-8", "surrogatepass") if code == 5 else Ext(code, raw)
+        x = self.decode()
+        if self.refs is not None:
+            return None
+        return BUILDERS[code](x)
+
+
+BUILDERS: dict[int, Any] = {
+    16: tuple,
+    17: frozenset,
+    18: set,
+    19: lambda x: User(*x),
+    20: lambda x: complex(*x),
+    21: Decimal,
+    22: lambda x: Fraction(*x),
+    23: lambda x: date(*x),
+    24: lambda x: time(*x[:4], fold=x[4], tzinfo=tz_of(x[5])),
+    25: lambda x: timedelta(*x),
+    26: lambda x: datetime(*x[:7], fold=x[7], tzinfo=tz_of(x[8])),
+    27: lambda x: UUID(bytes=x),
+    28: lambda x: Ext(28, x),
+}
