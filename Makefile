@@ -150,8 +150,8 @@ crash: $(VENV)/.has-test build
 # ---- benchmarks
 bench: $(VENV)/.has-bench build
 	cd asv_bench && ../$(BIN)/python -m asv machine --yes
-	cd asv_bench && ../$(BIN)/python -m asv run --python=same --quick \
-		--bench '$(BENCH)' $(ARGS)
+	cd asv_bench && ../$(BIN)/python -m asv run --python=same --bench '$(BENCH)' \
+		-a rounds=1 -a repeat=5 -a warmup_time=0.02 -a sample_time=0.004 $(ARGS)
 
 bench-html: $(VENV)/.has-bench
 	cd asv_bench && ../$(BIN)/python -m asv publish
