@@ -145,7 +145,7 @@ fuzz: $(VENV)/.has-fuzz $(VENV)/.has-test build/asan/.built
 	done
 
 crash: $(VENV)/.has-test build
-	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest tests/cache -k kill $(ARGS)
+	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/cache -k kill $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build
