@@ -1,0 +1,75 @@
+"""The packs that this process has open, so that a second task on the same one pays nothing.
+
+Packs are immutable and known by uuid, so what is here can't be stale: also when the owner of a
+pack is gone, an open view of it stays readable. The collections opened from a pack hold it; the
+cache itself keeps only the last few, since an open pack can't leave the node's shared memory.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+
+from pstructs.packs import Pack
+
+__all__ = ["OPEN_PACKS", "OpenPacks"]
+
+KEEP = 16
+"""Packs that stay open although no collection uses them: enough for a task that alternates
+between a few tables, few enough that old versions leave the store."""
+
+
+class OpenPacks:
+    """Open packs by the first 8 bytes of their uuid.
+
+    Parameters
+    ----------
+    keep : int
+        How many of the packs used last stay open when nothing else holds them.
+    """
+
+    def __init__(self, keep: int = KEEP) -> None:
+        self._keep = keep
+        self._all: weakref.WeakValueDictionary[bytes, Pack] = weakref.WeakValueDictionary()
+        self._last: OrderedDict[bytes, Pack] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def get(self, uuid: bytes) -> Pack | None:
+        """The open pack of that uuid, or whose uuid starts with these 8 bytes; or None."""
+        short = uuid[:8]
+        with self._lock:
+            pack = self._all.get(short)
+            if pack is None or not pack.uuid.startswith(uuid):
+                return None
+            self._touch(short, pack)
+            return pack
+
+    def add(self, pack: Pack) -> Pack:
+        """Keep a pack, or return the one of the same uuid that another thread opened first."""
+        short = pack.uuid[:8]
+        with self._lock:
+            known = self._all.get(short)
+            if known is not None and known.uuid == pack.uuid and known.owner is pack.owner:
+                pack = known
+            else:
+                self._all[short] = pack
+            self._touch(short, pack)
+            return pack
+
+    def clear(self) -> None:
+        """Close what nothing else holds."""
+        with self._lock:
+            self._last.clear()
+
+    def _touch(self, short: bytes, pack: Pack) -> None:
+        self._last[short] = pack
+        self._last.move_to_end(short)
+        while len(self._last) > self._keep:
+            self._last.popitem(last=False)
+
+
+OPEN_PACKS = OpenPacks()

@@ -1,0 +1,286 @@
+"""The long-lived actor that owns shared packs, and how a process reaches it.
+
+A Ray object dies with the process that put it. A driver that exits, or a worker that Ray retires,
+would take its packs along while others still read them; so one actor puts them all:
+
+    publisher --pack bytes--> PackOwner --ray.put--> object store of its node
+    reader ----pack uuid----> PackOwner --ObjectRef--> reader --ray.get--> a view, nothing copied
+
+Readers know a pack by its uuid alone, which keeps handles small and independent of how and where
+the bytes are kept; the owner is the only place that knows references. That leaves it free to
+coalesce small packs, or to bring lost ones back, without any change for readers.
+
+There is one owner for each Ray job, named after it and created at the first share. Created by the
+driver, it ends with the driver, and Ray frees the packs: nothing is left behind in a long-lived
+cluster. Created by a worker it is detached, since workers come and go; it then lives until
+`Owner.end()` or the end of the cluster. `enable(owner=NAME, detached=True)` asks for an owner that
+outlives the driver, for handles that other jobs are to open.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from pstructs.distributed.backend import (
+    DEFAULT_TIMEOUT,
+    OwnerGoneError,
+    ShareError,
+    aside,
+    fetch,
+    ray_or_none,
+)
+from pstructs.distributed.buffers import PackBuffer
+from pstructs.distributed.opened import OPEN_PACKS
+from pstructs.packs import Pack
+
+__all__ = ["NAMESPACE", "Owner", "PackOwner"]
+
+NAMESPACE = "pstructs"
+"""The Ray namespace of the owner actors."""
+
+
+class PackOwner:
+    """The actor: packs by uuid. All methods can be repeated safely."""
+
+    def __init__(self) -> None:
+        self._refs: dict[bytes, Any] = {}  # uuid -> ObjectRef, put by this process
+        self._sizes: dict[bytes, int] = {}
+        self._imports: dict[bytes, tuple[bytes, ...]] = {}
+        self._short: dict[bytes, bytes] = {}  # first 8 bytes of a uuid -> uuid
+        self._released: set[bytes] = set()
+
+    def publish(
+        self, uuid: bytes, imports: tuple[bytes, ...], pack: PackBuffer
+    ) -> tuple[Any, tuple[bytes, ...]]:
+        """Keep a pack: its reference and (), or None and the imports that are not here."""
+        missing = tuple(short for short in imports if short not in self._short)
+        if missing:
+            return None, missing
+        if uuid not in self._refs:
+            import ray
+
+            self._refs[uuid] = ray.put(pack)
+            self._sizes[uuid] = pack.view.nbytes
+            self._imports[uuid] = imports
+            self._short[uuid[:8]] = uuid
+        self._released.discard(uuid)
+        return self._refs[uuid], ()
+
+    def fetch(self, ids: list[bytes]) -> list[Any]:
+        """References of packs, by whole uuid or its first 8 bytes; None for unknown ones."""
+        return [self._refs.get(self._short.get(i, i)) for i in ids]
+
+    def holds(self, uuid: bytes) -> bool:
+        """Whether a handle of that pack can be opened, and will be until it is released."""
+        return uuid in self._refs and uuid not in self._released
+
+    def release(self, uuid: bytes) -> int:
+        """Let a pack go as soon as no kept pack points into it; number of packs that went."""
+        self._released.add(uuid)
+        gone = 0
+        while True:
+            used = {short for imports in self._imports.values() for short in imports}
+            free = [u for u in self._released if u in self._refs and u[:8] not in used]
+            if not free:
+                self._released &= self._refs.keys()
+                return gone
+            for u in free:
+                del self._refs[u], self._sizes[u], self._imports[u], self._short[u[:8]]
+                gone += 1
+
+    def stats(self) -> dict[str, int]:
+        """Count packs and their bytes."""
+        return {"packs": len(self._refs), "bytes": sum(self._sizes.values())}
+
+
+class Owner:
+    """One process's connection to an owner actor.
+
+    It stands for that one incarnation of the actor: packs that were opened through it carry it as
+    `pack.owner`, and only those may be pointed into by the next pack that is shared through it.
+    """
+
+    def __init__(self, name: str, actor: Any, connection: str) -> None:
+        self.name = name
+        self._actor = actor
+        self._connection = connection
+        self.answered = 0.0  # time.monotonic() of the last answer
+
+    def __repr__(self) -> str:
+        return f"<Owner {self.name}>"
+
+    # ---- reaching one
+
+    @classmethod
+    def attached(cls, name: str) -> Owner | None:
+        """The connection to that owner, if this process has one."""
+        with _lock:
+            return _known(_ray(), name)
+
+    @classmethod
+    def attach(cls, name: str) -> Owner:
+        """Connect to an owner that exists.
+
+        Raises
+        ------
+        OwnerGoneError
+            There is none of that name.
+        """
+        ray = _ray()
+        known = cls.attached(name)
+        if known is not None:
+            return known
+        try:
+            actor = aside(lambda: ray.get_actor(name, namespace=NAMESPACE))
+        except ValueError as error:
+            raise OwnerGoneError(
+                f"opening a handle: there is no owner {name!r} in this cluster. The actor that "
+                "owned the shared packs has ended, and they ended with it. Call share() again "
+                "with the collection and send the new handle."
+            ) from error
+        return _remember(ray, cls(name, actor, _connection(ray)))
+
+    @classmethod
+    def connect(cls, name: str | None = None, *, detached: bool | None = None) -> Owner:
+        """Connect to the owner of this job, or the one of that name; create it if need be."""
+        ray = _ray()
+        context = ray.get_runtime_context()
+        name = name or f"packs-{context.get_job_id()}"
+        known = cls.attached(name)
+        if known is not None:
+            return known
+        in_driver = context.worker.mode == ray.SCRIPT_MODE
+        lives_on = detached if detached is not None else not in_driver
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        options = {
+            "name": name,
+            "namespace": NAMESPACE,
+            "get_if_exists": True,
+            "num_cpus": 0,
+            "lifetime": "detached" if lives_on else None,
+            "max_restarts": 0,
+            # Beside the first publisher: its packs need not cross the network to be put.
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(
+                context.get_node_id(), soft=True
+            ),
+        }
+        actor = aside(lambda: ray.remote(PackOwner).options(**options).remote())
+        return _remember(ray, cls(name, actor, _connection(ray)))
+
+    # ---- what it does
+
+    def publish(
+        self, uuid: bytes, imports: tuple[bytes, ...], image: Any, timeout: float = DEFAULT_TIMEOUT
+    ) -> tuple[memoryview | None, tuple[bytes, ...]]:
+        """Put a pack into the store: a view of it there, or None and the missing imports."""
+        ray = _ray()
+
+        def work() -> tuple[memoryview | None, tuple[bytes, ...]]:
+            ref, missing = self._ask("publish", timeout, uuid, imports, PackBuffer(image))
+            if missing:
+                return None, missing
+            return fetch(ray, ref, timeout, "publishing a pack").view, ()
+
+        return aside(work)
+
+    def open_pack(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT) -> Pack:
+        """The pack of that uuid, or of one that starts with these 8 bytes; opened once."""
+        pack = OPEN_PACKS.get(uuid)
+        if pack is not None:
+            return pack
+        ray = _ray()
+
+        def work() -> memoryview:
+            (ref,) = self._ask("fetch", timeout, [uuid])
+            if ref is None:
+                raise ShareError(
+                    f"opening a handle: owner {self.name!r} has no pack {uuid.hex()}: it was "
+                    "released, or the owner was started anew. Call share() again with the "
+                    "collection and send the new handle."
+                )
+            view: memoryview = fetch(ray, ref, timeout, "opening a handle").view
+            return view
+
+        return OPEN_PACKS.add(self.read(aside(work)))
+
+    def read(self, view: memoryview) -> Pack:
+        """Open bytes of the store in place."""
+        return Pack.from_buffer(view, trusted=True, resolve=self.open_pack, owner=self)
+
+    def holds(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT) -> bool:
+        """Whether that pack is kept."""
+        return bool(aside(lambda: self._ask("holds", timeout, uuid)))
+
+    def release(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT) -> int:
+        """Let that pack go; number of packs that left the owner."""
+        return int(aside(lambda: self._ask("release", timeout, uuid)))
+
+    def stats(self, timeout: float = DEFAULT_TIMEOUT) -> dict[str, int]:
+        """Count the packs that the owner keeps and their bytes."""
+        answer: dict[str, int] = aside(lambda: self._ask("stats", timeout))
+        return answer
+
+    def end(self) -> None:
+        """End the actor; packs that nobody reads any more are freed, open ones stay readable."""
+        self.forget()
+        _ray().kill(self._actor)
+
+    def forget(self) -> None:
+        """Let the next call of `attach` or `connect` look the name up again."""
+        with _lock:
+            if _owners.get(self.name) is self:
+                del _owners[self.name]
+
+    def _ask(self, method: str, timeout: float, *args: Any) -> Any:
+        try:
+            ref = getattr(self._actor, method).remote(*args)
+            answer = fetch(_ray(), ref, timeout, _DOING[method])
+            self.answered = time.monotonic()
+            return answer
+        except OwnerGoneError:
+            self.forget()
+            raise
+
+
+_DOING = {
+    "publish": "publishing a pack",
+    "fetch": "opening a handle",
+    "holds": "looking for a pack",
+    "release": "releasing a pack",
+    "stats": "counting packs",
+}
+
+_owners: dict[str, Owner] = {}
+_lock = threading.Lock()
+
+
+def _ray() -> Any:
+    ray = ray_or_none()
+    if ray is None:
+        raise ShareError(
+            "this handle refers to packs in a Ray cluster, and this process is not connected to "
+            "one. Call ray.init(address=...) with the address of that cluster first."
+        )
+    return ray
+
+
+def _connection(ray: Any) -> str:
+    """What changes when the process connects to another cluster."""
+    context = ray.get_runtime_context()
+    return f"{context.get_node_id()} {context.get_worker_id()}"
+
+
+def _known(ray: Any, name: str) -> Owner | None:
+    owner = _owners.get(name)
+    return owner if owner is not None and owner._connection == _connection(ray) else None
+
+
+def _remember(ray: Any, owner: Owner) -> Owner:
+    with _lock:
+        known = _known(ray, owner.name)
+        if known is None:
+            _owners[owner.name] = known = owner
+        return known

@@ -1,0 +1,73 @@
+"""One small Ray cluster for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_AUTH_MODE"] = "disabled"
+
+import pytest
+
+TIMEOUT = 60
+
+
+class Cluster:
+    """Ray, with a time limit on everything."""
+
+    def __init__(self, ray: Any) -> None:
+        self.ray = ray
+
+    def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a function as a task and return its result."""
+        self.by_value(function)
+        return self.get(self.ray.remote(function).remote(*args, **kwargs))
+
+    def run_in_new_worker(self, function: Any, *args: Any) -> Any:
+        """Run a function in a process that has not opened anything."""
+        self.by_value(function)
+        new = self.ray.remote(num_cpus=0)(Runner).remote()
+        try:
+            return self.get(new.run.remote(function, *args))
+        finally:
+            self.ray.kill(new)
+
+    def by_value(self, function: Any) -> None:
+        """Let the code of a test module travel, since workers can't import it."""
+        for name in (function.__module__, Runner.__module__):
+            if name.startswith(("test_", "conftest")):
+                self.ray.cloudpickle.register_pickle_by_value(sys.modules[name])
+
+    def get(self, ref: Any) -> Any:
+        return self.ray.get(ref, timeout=TIMEOUT)
+
+
+class Runner:
+    def run(self, function: Any, *args: Any) -> Any:
+        return function(*args)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    ray = pytest.importorskip("ray")
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=200_000_000,
+    )
+    try:
+        yield Cluster(ray)
+    finally:
+        ray.shutdown()
+
+
+@pytest.fixture
+def owner(cluster: Cluster) -> Any:
+    from pstructs.distributed.owner import Owner
+
+    return Owner.connect()

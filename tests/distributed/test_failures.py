@@ -1,0 +1,96 @@
+"""What goes wrong in the cluster ends in a clear error, soon, and nothing hangs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from pstructs import pmap
+from pstructs.distributed import Handle, ShareError, share
+from pstructs.distributed.owner import Owner
+
+pytestmark = pytest.mark.ray
+
+
+def open_it(handle: Any) -> Any:
+    return len(handle.open(timeout=10))
+
+
+def complaint(handle: Any) -> str:
+    try:
+        return f"no error, but {len(handle.open(timeout=10))}"
+    except ShareError as error:
+        return str(error)
+
+
+def kill(cluster: Any, owner: Any) -> None:
+    cluster.ray.kill(owner._actor)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            cluster.ray.get_actor(owner.name, namespace="pstructs")
+        except ValueError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the owner is still there")
+
+
+def test_a_dead_owner_is_a_clear_error_in_a_reader(cluster: Any) -> None:
+    handle = share(pmap({i: i for i in range(1000)}))
+    kill(cluster, Owner.connect())
+    message = cluster.run_in_new_worker(complaint, handle)
+    assert "has ended" in message
+    assert "share() again" in message
+
+
+def test_sharing_again_after_the_owner_died_sends_everything_again(cluster: Any) -> None:
+    m = pmap({i: i for i in range(1000)})
+    handle = share(m)
+    derived = m.set(1, 2)
+    kill(cluster, Owner.connect())
+    assert cluster.run_in_new_worker(open_it, share(derived)) == 1000
+    again = share(m)
+    assert again != handle
+    assert cluster.run_in_new_worker(open_it, again) == 1000
+
+
+def test_a_map_passed_straight_survives_the_death_of_the_owner(cluster: Any) -> None:
+    from pstructs.distributed import AUTO_SHARE_ENTRIES as N
+    from pstructs.distributed.handle import TRUST
+
+    m = pmap({i: i for i in range(N)})
+    assert cluster.run(lambda m: len(m), m) == N
+    kill(cluster, Owner.connect())
+    time.sleep(TRUST)
+    assert cluster.run_in_new_worker(lambda m: len(m), m) == N
+
+
+def test_an_open_map_outlives_its_owner(cluster: Any) -> None:
+    handle = share(pmap({i: i for i in range(30_000)}))
+    opened = handle.open()
+    kill(cluster, Owner.connect())
+    assert sum(opened.values()) == sum(range(30_000))
+    assert handle.open() == opened
+
+
+def test_a_released_pack_is_a_clear_error(cluster: Any) -> None:
+    handle = share(pmap({i: i for i in range(100)}))
+    handle.release()
+    assert "released" in cluster.run_in_new_worker(complaint, handle)
+
+
+def test_an_owner_that_does_not_answer_is_an_error_within_the_time_limit(cluster: Any) -> None:
+    handle = share(pmap({i: i for i in range(100)}))
+    owner = Owner.connect()
+    blocked = owner._actor.__ray_call__.remote(lambda self: time.sleep(3))
+    with pytest.raises(ShareError, match=r"no answer within 0.2 s.*timeout="):
+        Handle(b"2" * 16, owner.name).open(timeout=0.2)
+    cluster.get(blocked)
+    assert cluster.run_in_new_worker(open_it, handle) == 100
+
+
+def test_an_unknown_owner_is_a_clear_error(cluster: Any) -> None:
+    with pytest.raises(ShareError, match="nobody"):
+        Handle(b"3" * 16, "nobody").open()
