@@ -1,9 +1,12 @@
 """`share` and the small picklable thing that it returns.
 
-A handle names a pack by uuid and the owner by name; that is all that travels. `open()` looks the
-uuid up in the packs that this process has open already, asks the owner for the reference
-otherwise, and reads the pack in place. A pack that points into others gets those in the same way,
-when a lookup first reaches one.
+A handle names a pack by uuid and the owner by name. `open()` looks the uuid up in the packs that
+this process has open already, asks the owner for the reference otherwise, and reads the pack in
+place. A pack that points into others gets those in the same way, when a lookup first reaches one.
+
+A handle that goes into a task, a result or `ray.put` takes the `ObjectRef` along, if it has it:
+the first `open()` in a process then needs no answer from the owner (0.3 instead of 6.9 ms), and
+Ray keeps the pack for as long as the handle is under way. Any other pickle holds the names only.
 
 Sharing a derived version sends its new nodes only: once a pack is published, the nodes in the heap
 of the publisher remember their place in it, and the next pack points there. That keeps the pack in
@@ -13,22 +16,24 @@ the store for as long as such nodes live, whoever else lets go of it.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import uuid as uuids
 import weakref
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from pstructs.distributed import pickling
 from pstructs.distributed.backend import (
     DEFAULT_TIMEOUT,
     OwnerGoneError,
-    ShareError,
     ray_or_none,
     say_in_process,
+    sending,
 )
 from pstructs.distributed.opened import OPEN_PACKS
 from pstructs.distributed.owner import Owner
+from pstructs.errors import ShareError
 from pstructs.packs import Pack, PackWriter
 
 __all__ = ["Handle", "share"]
@@ -53,12 +58,15 @@ class Handle(Generic[T]):
     1
     """
 
-    __slots__ = ("__weakref__", "_owner", "_uuid", "_value")
+    __slots__ = ("__weakref__", "_owner", "_ref", "_uuid", "_value")
 
-    def __init__(self, uuid: bytes, owner: str | None, value: T | None = None) -> None:
+    def __init__(
+        self, uuid: bytes, owner: str | None, value: T | None = None, ref: Any = None
+    ) -> None:
         self._uuid = uuid
         self._owner = owner
         self._value = value
+        self._ref = ref
 
     @property
     def uuid(self) -> bytes:
@@ -93,9 +101,9 @@ class Handle(Generic[T]):
 
         Notes
         -----
-        *Cost*: O(1). One round trip to the owner the first time a process opens the pack (about a
-        millisecond), none after that. The pack stays in the object store of the node while
-        anything opened from it lives.
+        *Cost*: O(1). The first time that a process opens the pack 0.3 ms, or 7 ms when it has to
+        find the owner and ask; nothing after that. The pack stays in the object store of the node
+        while anything opened from it lives.
 
         Examples
         --------
@@ -107,18 +115,20 @@ class Handle(Generic[T]):
             return self._value  # type: ignore[return-value]
         pack = OPEN_PACKS.get(self._uuid)
         if pack is None:
-            pack = _open_pack(self._owner, self._uuid, timeout)
-        value: T = pack.root()  # type: ignore[assignment]
+            pack = _open_pack(self._owner, self._uuid, timeout, self._ref)
+        value: T = pack.root()
         _SHARED.add(value, self)
         return value
 
     def release(self, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Let the pack leave the object store once no other shared pack needs it.
 
-        Whoever has it open goes on reading; whoever opens a handle of it later gets a
-        `ShareError`. Nothing happens for a handle that is not in a cluster.
+        Whoever has it open goes on reading, and tasks that were sent the handle before still can;
+        opening this handle or an unpickled copy elsewhere raises `ShareError`. Nothing happens
+        for a handle that is not in a cluster.
         """
         if self._owner is not None:
+            self._ref = None
             _SHARED.drop(self._uuid)
             Owner.attach(self._owner).release(self._uuid, timeout)
 
@@ -134,10 +144,20 @@ class Handle(Generic[T]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._owner is None:
             return Handle, (self._uuid, None, self._value)
+        if self._ref is not None and "ray" in sys.modules and sending():
+            return Handle, (self._uuid, self._owner, None, self._ref)
         return Handle, (self._uuid, self._owner)
 
 
-def share(value: T, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[T]:
+@overload
+def share(value: Handle[T], *, timeout: float = ...) -> Handle[T]: ...
+
+
+@overload
+def share(value: T, *, timeout: float = ...) -> Handle[T]: ...
+
+
+def share(value: Any, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[Any]:
     """Put a collection into the cluster's object store, for tasks and actors to read in place.
 
     Parameters
@@ -209,30 +229,26 @@ def _share(value: T, timeout: float) -> Handle[T]:
     if known is not None and known._owner == owner.name and owner.holds(known.uuid, timeout):
         return known
     writer = PackWriter(value, importable=lambda pack: pack.owner is owner)
-    view, missing = owner.publish(writer.uuid, writer.imports, writer.image, timeout)
-    if view is None:
+    ref, missing = owner.publish(writer.uuid, writer.imports, writer.image, timeout)
+    if ref is None:
         # Packs that this value's nodes live in were released meanwhile: copy those nodes too.
         log.info("%d packs are gone from the store; sharing a whole copy", len(missing))
         writer = PackWriter(value)
-        view, missing = owner.publish(writer.uuid, writer.imports, writer.image, timeout)
-        if view is None:
+        ref, missing = owner.publish(writer.uuid, writer.imports, writer.image, timeout)
+        if ref is None:
             raise ShareError(f"publishing a pack: its imports {missing} are not in the cluster")
-    pack = OPEN_PACKS.add(owner.read(view))
+    pack = owner.open_pack(writer.uuid, timeout, ref)
     writer.adopt(pack)
-    handle: Handle[T] = Handle(pack.uuid, owner.name)
+    handle: Handle[T] = Handle(pack.uuid, owner.name, ref=ref)
     _SHARED.add(value, handle)
     return handle
 
 
-def _open_pack(name: str, uuid: bytes, timeout: float) -> Pack:
-    owner = Owner.attach(name)
+def _open_pack(name: str, uuid: bytes, timeout: float, ref: Any) -> Pack:
     try:
-        return owner.open_pack(uuid, timeout)
-    except OwnerGoneError:
-        again = Owner.attach(name)  # raises when nobody has taken its place
-        if again is owner:
-            raise
-        return again.open_pack(uuid, timeout)
+        return Owner.attach(name).open_pack(uuid, timeout, ref)
+    except OwnerGoneError:  # perhaps another one has taken its place
+        return Owner.attach(name).open_pack(uuid, timeout)
 
 
 class _Shared:

@@ -7,8 +7,9 @@ would take its packs along while others still read them; so one actor puts them 
     reader ----pack uuid----> PackOwner --ObjectRef--> reader --ray.get--> a view, nothing copied
 
 Readers know a pack by its uuid alone, which keeps handles small and independent of how and where
-the bytes are kept; the owner is the only place that knows references. That leaves it free to
-coalesce small packs, or to bring lost ones back, without any change for readers.
+the bytes are kept. That leaves the owner free to coalesce small packs, or to bring lost ones back,
+without any change for readers. A handle that Ray itself carries has the reference along, and
+saves the reader the question.
 
 There is one owner for each Ray job, named after it and created at the first share. Created by the
 driver, it ends with the driver, and Ray frees the packs: nothing is left behind in a long-lived
@@ -26,13 +27,13 @@ from typing import Any
 from pstructs.distributed.backend import (
     DEFAULT_TIMEOUT,
     OwnerGoneError,
-    ShareError,
     aside,
     fetch,
     ray_or_none,
 )
 from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.opened import OPEN_PACKS
+from pstructs.errors import ShareError
 from pstructs.packs import Pack
 
 __all__ = ["NAMESPACE", "Owner", "PackOwner"]
@@ -98,13 +99,14 @@ class PackOwner:
 class Owner:
     """One process's connection to an owner actor.
 
-    It stands for that one incarnation of the actor: packs that were opened through it carry it as
-    `pack.owner`, and only those may be pointed into by the next pack that is shared through it.
+    Packs that were opened through it carry it as `pack.owner`, and only those may be pointed into
+    by the next pack that is shared through it. The owner has the last word: a successor of a dead
+    one, say, does not have the packs, and `publish` says which are missing.
     """
 
     def __init__(self, name: str, actor: Any, connection: str) -> None:
         self.name = name
-        self._actor = actor
+        self._actor = actor  # None: not looked up yet
         self._connection = connection
         self.answered = 0.0  # time.monotonic() of the last answer
 
@@ -117,30 +119,13 @@ class Owner:
     def attached(cls, name: str) -> Owner | None:
         """The connection to that owner, if this process has one."""
         with _lock:
-            return _known(_ray(), name)
+            owner = _owners.get(name)
+        return owner if owner is not None and owner._connection == _connection(_ray()) else None
 
     @classmethod
     def attach(cls, name: str) -> Owner:
-        """Connect to an owner that exists.
-
-        Raises
-        ------
-        OwnerGoneError
-            There is none of that name.
-        """
-        ray = _ray()
-        known = cls.attached(name)
-        if known is not None:
-            return known
-        try:
-            actor = aside(lambda: ray.get_actor(name, namespace=NAMESPACE))
-        except ValueError as error:
-            raise OwnerGoneError(
-                f"opening a handle: there is no owner {name!r} in this cluster. The actor that "
-                "owned the shared packs has ended, and they ended with it. Call share() again "
-                "with the collection and send the new handle."
-            ) from error
-        return _remember(ray, cls(name, actor, _connection(ray)))
+        """The connection to an owner that exists; the first question looks it up."""
+        return cls.attached(name) or _remember(cls(name, None, _connection(_ray())))
 
     @classmethod
     def connect(cls, name: str | None = None, *, detached: bool | None = None) -> Owner:
@@ -148,9 +133,9 @@ class Owner:
         ray = _ray()
         context = ray.get_runtime_context()
         name = name or f"packs-{context.get_job_id()}"
-        known = cls.attached(name)
-        if known is not None:
-            return known
+        owner = cls.attach(name)
+        if owner._actor is not None:
+            return owner
         in_driver = context.worker.mode == ray.SCRIPT_MODE
         lives_on = detached if detached is not None else not in_driver
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -168,47 +153,45 @@ class Owner:
             ),
         }
         actor = aside(lambda: ray.remote(PackOwner).options(**options).remote())
-        return _remember(ray, cls(name, actor, _connection(ray)))
+        if owner._actor is None:
+            owner._actor = actor
+        return owner
 
     # ---- what it does
 
     def publish(
         self, uuid: bytes, imports: tuple[bytes, ...], image: Any, timeout: float = DEFAULT_TIMEOUT
-    ) -> tuple[memoryview | None, tuple[bytes, ...]]:
-        """Put a pack into the store: a view of it there, or None and the missing imports."""
-        ray = _ray()
+    ) -> tuple[Any, tuple[bytes, ...]]:
+        """Put a pack into the store: a reference to it, or None and the missing imports."""
+        answer: tuple[Any, tuple[bytes, ...]] = aside(
+            lambda: self._ask("publish", timeout, uuid, imports, PackBuffer(image))
+        )
+        return answer
 
-        def work() -> tuple[memoryview | None, tuple[bytes, ...]]:
-            ref, missing = self._ask("publish", timeout, uuid, imports, PackBuffer(image))
-            if missing:
-                return None, missing
-            return fetch(ray, ref, timeout, "publishing a pack").view, ()
+    def open_pack(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT, ref: Any = None) -> Pack:
+        """The pack of that uuid, or of one that starts with these 8 bytes; opened once.
 
-        return aside(work)
-
-    def open_pack(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT) -> Pack:
-        """The pack of that uuid, or of one that starts with these 8 bytes; opened once."""
+        A reference saves asking for one.
+        """
         pack = OPEN_PACKS.get(uuid)
         if pack is not None:
             return pack
         ray = _ray()
 
         def work() -> memoryview:
-            (ref,) = self._ask("fetch", timeout, [uuid])
-            if ref is None:
+            found = ref if ref is not None else self._ask("fetch", timeout, [uuid])[0]
+            if found is None:
                 raise ShareError(
                     f"opening a handle: owner {self.name!r} has no pack {uuid.hex()}: it was "
                     "released, or the owner was started anew. Call share() again with the "
                     "collection and send the new handle."
                 )
-            view: memoryview = fetch(ray, ref, timeout, "opening a handle").view
+            view: memoryview = fetch(ray, found, timeout, "opening a handle").view
             return view
 
-        return OPEN_PACKS.add(self.read(aside(work)))
-
-    def read(self, view: memoryview) -> Pack:
-        """Open bytes of the store in place."""
-        return Pack.from_buffer(view, trusted=True, resolve=self.open_pack, owner=self)
+        return OPEN_PACKS.add(
+            Pack.from_buffer(aside(work), trusted=True, resolve=self.open_pack, owner=self)
+        )
 
     def holds(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT) -> bool:
         """Whether that pack is kept."""
@@ -226,7 +209,7 @@ class Owner:
     def end(self) -> None:
         """End the actor; packs that nobody reads any more are freed, open ones stay readable."""
         self.forget()
-        _ray().kill(self._actor)
+        _ray().kill(self._reached())
 
     def forget(self) -> None:
         """Let the next call of `attach` or `connect` look the name up again."""
@@ -236,13 +219,25 @@ class Owner:
 
     def _ask(self, method: str, timeout: float, *args: Any) -> Any:
         try:
-            ref = getattr(self._actor, method).remote(*args)
+            ref = getattr(self._reached(), method).remote(*args)
             answer = fetch(_ray(), ref, timeout, _DOING[method])
             self.answered = time.monotonic()
             return answer
         except OwnerGoneError:
             self.forget()
             raise
+
+    def _reached(self) -> Any:
+        if self._actor is None:
+            try:
+                self._actor = _ray().get_actor(self.name, namespace=NAMESPACE)
+            except ValueError as error:
+                raise OwnerGoneError(
+                    f"there is no owner {self.name!r} in this cluster. The actor that owned the "
+                    "shared packs has ended, and they ended with it. Call share() again with the "
+                    "collection and send the new handle."
+                ) from error
+        return self._actor
 
 
 _DOING = {
@@ -273,14 +268,10 @@ def _connection(ray: Any) -> str:
     return f"{context.get_node_id()} {context.get_worker_id()}"
 
 
-def _known(ray: Any, name: str) -> Owner | None:
-    owner = _owners.get(name)
-    return owner if owner is not None and owner._connection == _connection(ray) else None
-
-
-def _remember(ray: Any, owner: Owner) -> Owner:
+def _remember(owner: Owner) -> Owner:
     with _lock:
-        known = _known(ray, owner.name)
-        if known is None:
-            _owners[owner.name] = known = owner
-        return known
+        known = _owners.get(owner.name)
+        if known is not None and known._connection == owner._connection:
+            return known
+        _owners[owner.name] = owner
+        return owner

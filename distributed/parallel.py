@@ -15,11 +15,11 @@ from typing import Any, Generic, TypeVar
 from pstructs import partition
 from pstructs.distributed.backend import (
     DEFAULT_TIMEOUT,
-    ShareError,
     ray_or_none,
     say_in_process,
 )
 from pstructs.distributed.handle import Handle, share
+from pstructs.errors import ShareError
 
 __all__ = ["Partition", "map_reduce", "partitions"]
 
@@ -49,7 +49,8 @@ class Partition(Generic[C]):
 
     def open(self, timeout: float = DEFAULT_TIMEOUT) -> C:
         """Return the part as a collection of the same type. *Cost*: that of `Handle.open`."""
-        part: C = partition(self.source.open(timeout), self.index, self.count)
+        whole: Any = self.source.open(timeout)
+        part: C = partition(whole, self.index, self.count)
         return part
 
     def __repr__(self) -> str:
@@ -87,7 +88,7 @@ def partitions(source: Handle[C] | C, n: int) -> list[Partition[C]]:
     """
     if n < 1:
         raise ValueError(f"the number of partitions has to be 1 or more, not {n}")
-    handle: Handle[C] = share(source)  # a handle stays as it is
+    handle = _handle(source)
     return [Partition(handle, i, n) for i in range(n)]
 
 
@@ -141,7 +142,7 @@ def map_reduce(
     >>> map_reduce(ages, lambda part: sum(part.values()), operator.add, initial=0)
     106
     """
-    handle: Handle[C] = share(source)
+    handle = _handle(source)
     n = partitions if partitions is not None else _count_for(len(handle.open()))  # type: ignore[arg-type]
     if n < 1:
         raise ValueError(f"the number of partitions has to be 1 or more, not {n}")
@@ -153,10 +154,15 @@ def map_reduce(
     else:
         results = _run(ray, parts, map_fn, timeout)
     with contextlib.closing(results):
-        total = next(results) if initial is None else initial
+        total: R = next(results) if initial is None else initial
         for result in results:
             total = reduce_fn(total, result)
     return total
+
+
+def _handle(source: Handle[C] | C) -> Handle[C]:
+    handle: Handle[C] = share(source)
+    return handle
 
 
 def _count_for(entries: int) -> int:

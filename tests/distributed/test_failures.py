@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
 import time
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from pstructs import pmap
 from pstructs.distributed import Handle, ShareError, share
+from pstructs.distributed.opened import OPEN_PACKS
 from pstructs.distributed.owner import Owner
 
 pytestmark = pytest.mark.ray
@@ -39,10 +42,25 @@ def kill(cluster: Any, owner: Any) -> None:
 
 def test_a_dead_owner_is_a_clear_error_in_a_reader(cluster: Any) -> None:
     handle = share(pmap({i: i for i in range(1000)}))
+    stored = pickle.dumps(handle)
     kill(cluster, Owner.connect())
-    message = cluster.run_in_new_worker(complaint, handle)
+    message = cluster.run_in_new_worker(lambda stored: complaint(pickle.loads(stored)), stored)
     assert "has ended" in message
     assert "share() again" in message
+
+
+def test_a_reference_to_a_dead_owner_is_an_answer_or_an_error_but_never_a_hang(
+    cluster: Any,
+) -> None:
+    handle = share(pmap({i: i for i in range(50_000)}))
+    OPEN_PACKS.clear()  # nobody has it open any more
+    gc.collect()
+    kill(cluster, Owner.connect())
+    start = time.monotonic()
+    message = cluster.run_in_new_worker(complaint, handle)
+    assert time.monotonic() - start < 30
+    # Ray may still have the bytes, or not.
+    assert message == "no error, but 50000" or "share() again" in message
 
 
 def test_sharing_again_after_the_owner_died_sends_everything_again(cluster: Any) -> None:
