@@ -121,7 +121,8 @@ def merge_nested(key: Any, base: Any, ours: Any, theirs: Any) -> Any:
     >>> sorted(merged["user"].items())
     [('age', 37), ('name', 'Ada L.')]
     """
-    for kind in (PMap, PSet):
+    kinds: tuple[Any, ...] = (PMap, PSet)
+    for kind in kinds:
         if isinstance(ours, kind) and isinstance(theirs, kind):
             if base is ABSENT:
                 base = pmap() if kind is PMap else pset()

@@ -406,6 +406,7 @@ pack_value(ps_state *st, ps_slot ref)
         const uint8_t *p = pack->data + offset;
         uint8_t c = *p;
         PyObject *x = NULL;
+        bool quick = true;
         /* What most values are, without a decoder. */
         if (c <= 0x7F || c >= 0xE0) {
             x = PyLong_FromLong((int8_t)c);
@@ -416,8 +417,11 @@ pack_value(ps_state *st, ps_slot ref)
         else if (c == 0xCE && pack->end - offset >= 5) {
             x = PyLong_FromUnsignedLong(__builtin_bswap32(ps_load32(p + 1)));
         }
-        if (x != NULL) {
-            if (PS_UNLIKELY(pack->lost)) {
+        else {
+            quick = false;
+        }
+        if (quick) {
+            if (PS_UNLIKELY(pack->lost) && x != NULL) {
                 Py_CLEAR(x);
                 ps_pack_lost(st, pack);
             }
