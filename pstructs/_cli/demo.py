@@ -19,7 +19,7 @@ from pstructs._cli.text import count, seconds
 
 __all__ = ["run"]
 
-TABLE_COLUMNS = 124
+TABLE_COLUMNS = 100
 
 
 def run(*, input: Path | None, store: Path | None, versions: int, use_ray: bool) -> None:
@@ -70,10 +70,7 @@ def _report(demo: Demo, why_not: str, took: float) -> None:
         f"Checked: {count(demo.checks, 'answer')} compared with plain Python, all equal. "
         f"The demo took {seconds(took)}."
     )
-    console.print(
-        "Ratio: dict + pickle by pstructs, so above 1 pstructs is better. Memory a worker: "
-        "what it holds alone, beyond what it held before."
-    )
+    console.print("Ratio: dict + pickle by pstructs, so above 1 pstructs is better.")
     for note in demo.notes:
         console.print(note, markup=False)
     if why_not:

@@ -98,6 +98,10 @@ def run_with_workers(demo: Demo) -> None:
         nbytes = len(dumps(demo.table))
         demo.rows.append(Row("share / ray.put", Side(shared, nbytes), Side(put, pickled)))
         demo.notes.append(
+            "Memory a worker is what it holds alone (USS) beyond what it held before; shared "
+            "pages are nobody's."
+        )
+        demo.notes.append(
             f"What travels to a worker is a handle of {size(len(pickle.dumps(handle)))}. Not in "
             "the times: starting Ray, its workers, and the actor that keeps what is shared."
         )
@@ -108,7 +112,10 @@ def run_with_workers(demo: Demo) -> None:
         expected = [demo.model[key] for key in keys]
         for probe in ours + theirs:
             demo.check("lookups in a worker", probe.values, expected)
-        demo.rows.append(Row(f"worker: open, {len(keys):,} lookups", _mean(ours), _mean(theirs)))
+        demo.rows += [
+            Row(f"a worker: open, {len(keys):,} lookups", _time(ours), _time(theirs)),
+            Row("  memory a worker", _memory(ours), _memory(theirs)),
+        ]
         for prober in probers:
             ray.kill(prober)
         move(4, 5)
@@ -184,9 +191,10 @@ def _ask(ray: Any, ref: Any) -> Any:
     return ray.get(ref, timeout=PATIENCE)
 
 
-def _mean(probes: list[Probe]) -> Side:
-    memory = [probe.memory for probe in probes if probe.memory is not None]
-    return Side(
-        statistics.mean(probe.seconds for probe in probes),
-        memory=max(memory) if memory else None,
-    )
+def _time(probes: list[Probe]) -> Side:
+    return Side(statistics.mean(probe.seconds for probe in probes))
+
+
+def _memory(probes: list[Probe]) -> Side:
+    known = [probe.memory for probe in probes if probe.memory is not None]
+    return Side(nbytes=max(known) if known else None)

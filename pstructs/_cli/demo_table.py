@@ -22,7 +22,6 @@ class Side(NamedTuple):
 
     seconds: float | None = None
     nbytes: float | None = None
-    memory: float | None = None
     estimated: bool = False
 
 
@@ -35,11 +34,11 @@ class Row(NamedTuple):
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Time, bytes and memory a worker of both ways, and how many times less ours took."""
+    """Time and bytes of both ways, and how many times less ours took."""
     out = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
-    out.add_column("\n\nstep", no_wrap=True)
+    out.add_column("\nstep", no_wrap=True)
     for name, style in (("pstructs", "green"), ("dict + pickle", ""), ("ratio", "bold")):
-        for head in (f"{name}\n\ntime", "\n\nbytes", "\nmemory\na worker"):
+        for head in (f"{name}\ntime", "\nbytes"):
             out.add_column(head, justify="right", style=style, no_wrap=True)
     for row in rows:
         ours, theirs = row.ours, row.theirs
@@ -47,17 +46,18 @@ def table(rows: Sequence[Row]) -> Table:
             Text(row.step),
             *_cells(ours),
             *_cells(theirs),
-            *(_blank(times(their, our)) for their, our in zip(theirs[:3], ours[:3], strict=True)),
+            _blank(times(theirs.seconds, ours.seconds)),
+            _blank(times(theirs.nbytes, ours.nbytes)),
         )
     return out
 
 
 def _cells(side: Side) -> list[str]:
     wave = "≈ " if side.estimated else ""
-    cells = [_blank(seconds(side.seconds)), _blank(size(side.nbytes)), _blank(size(side.memory))]
+    cells = [_blank(seconds(side.seconds)), _blank(size(side.nbytes))]
     return [cell and wave + cell for cell in cells]
 
 
 def _blank(cell: str) -> str:
-    """Leave out dashes: most rows have no bytes or no memory to tell."""
+    """Leave out dashes: many rows have no bytes to tell."""
     return "" if cell == "–" else cell
