@@ -83,10 +83,12 @@ class MapMachine(RuleBasedStateMachine):
     def rebuild(self) -> None:
         again = pmap(dict(reversed(list(self.model.items()))))
         assert again == self.map
-        # Equal contents, equal shape; only within a collision node is the order free.
-        assert [k for k in again if not isinstance(k, Key)] == [
-            k for k in self.map if not isinstance(k, Key)
-        ]
+        # Equal contents, equal shape; only within a collision node is the order free, and
+        # in the small build any key may be in one.
+        if "small" not in _core.BUILD:
+            assert [k for k in again if not isinstance(k, Key)] == [
+                k for k in self.map if not isinstance(k, Key)
+            ]
 
     @rule()
     def keep(self) -> None:
