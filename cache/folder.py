@@ -44,6 +44,9 @@ _SETTINGS = {
     "disk_min_file_size": ROW_LIMIT,
     "disk_pickle_protocol": 0,
 }
+# 16 MiB: copying the log into the database syncs both, which is most of an unsynced save. Mean of
+# 4000 saves with 1000 (SQLite's default) / 4000 / 8000 pages: 420 / 350 / 270 µs, median 110.
+_CHECKPOINT_PAGES = 4000
 _BY_KEY = "SELECT key, raw, mode, filename, value FROM Cache WHERE key BETWEEN ? AND ? LIMIT 2"
 _INSERT = (
     "INSERT INTO Cache (key, raw, store_time, expire_time, access_time, access_count, tag, size,"
@@ -107,9 +110,12 @@ class Folder:
         with self.errors:
             con = self.con
             local = self._local
-            if getattr(local, "con", None) is not con or local.sync is not sync:
+            if getattr(local, "con", None) is not con:
+                con.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+                local.con, local.sync = con, None
+            if local.sync is not sync:
                 con.execute(f"PRAGMA synchronous = {2 if sync else 1}")
-                local.con, local.sync = con, sync
+                local.sync = sync
             con.execute("BEGIN IMMEDIATE")
             try:
                 yield con

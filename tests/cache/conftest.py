@@ -1,0 +1,25 @@
+"""Fixtures for stores."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+if importlib.util.find_spec("diskcache") is None:
+    collect_ignore_glob = ["test_*.py"]  # the cache extra is not installed
+else:
+    from pstructs.cache import SnapshotStore
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "a.store"
+
+
+@pytest.fixture(params=["commit", "none"])
+def store(folder: Path, request: pytest.FixtureRequest) -> Iterator[SnapshotStore]:
+    with SnapshotStore(folder, durable=request.param) as opened:
+        yield opened
