@@ -62,6 +62,10 @@ def from_sqlite(path: str, error: sqlite3.Error) -> StoreError:
         return StoreError(
             f"{path}: the catalog can't be reached ({name}: {error}); check the disk"
         )
+    return _damaged(path, error)
+
+
+def _damaged(path: str, error: Exception) -> StoreDamagedError:
     return StoreDamagedError(
         f"{path}: the catalog is damaged ({error}). Keep the folder as it is, and restore the "
         "store from a copy"
@@ -123,3 +127,5 @@ class Explained:
             raise from_sqlite(self.path, error) from error
         if isinstance(error, OSError):
             raise from_os(self.path, error) from error
+        if isinstance(error, UnicodeDecodeError):  # sqlite3 decodes a damaged schema's text
+            raise _damaged(self.path, error) from error

@@ -72,7 +72,9 @@ class _Check:
 
     def versions(self) -> list[Version]:
         found: list[Version] = []
-        for (number,) in self.con.execute("SELECT number FROM pstructs_version").fetchall():
+        for (number,) in self.con.execute(
+            "SELECT number FROM pstructs_version ORDER BY number"
+        ).fetchall():
             try:
                 version = self.catalog.by_number(self.con, number)
                 if version is None:
