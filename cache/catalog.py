@@ -259,7 +259,7 @@ class Catalog:
             rows = con.execute(_HEAD + " ORDER BY name").fetchall()
             known = self.names_in_reflog(con)
         finally:
-            if own:
+            if own and con.in_transaction:
                 con.execute("COMMIT")
         heads = [self._head(row) for row in rows]
         if [head.name for head in heads] != known:

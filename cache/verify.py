@@ -106,6 +106,16 @@ class _Check:
         except (StoreError, sqlite3.Error) as error:
             self.problems.append(str(error))
 
+    def keys(self) -> list[bytes]:
+        """Return the uuids of all packs."""
+        found = []
+        for key, raw in self.con.execute("SELECT key, raw FROM Cache").fetchall():
+            try:
+                found.append(self.folder.disk.get(key, raw))
+            except StoreError as error:
+                self.problems.append(str(error))
+        return found
+
     # ---- packs
     def packs(self, keys: list[bytes], progress: Callable[[int, int], object] | None) -> None:
         """Check these packs and all that they reach."""
@@ -170,13 +180,18 @@ class _Check:
         self.problems.append(f"damaged packs reach {names or 'no version'}{more}")
 
     # ---- files
-    def unlisted(self) -> tuple[str, ...]:
-        """Return the files among the packs that no row names."""
+    def unlisted(self, files: set[str]) -> tuple[str, ...]:
+        """Return those of the files among the packs that no row names.
+
+        `files` is older than what this reads, and rows are there before their files.
+        """
         rows = self.con.execute("SELECT filename FROM Cache WHERE filename IS NOT NULL")
         named = {os.path.basename(str(name)) for (name,) in rows.fetchall()}
         rows = self.con.execute("SELECT pack FROM pstructs_pending")
         named |= {os.path.basename(self.folder.disk.filename(key)[0]) for (key,) in rows}
-        return tuple(f"{PACK_FOLDER}/{name}" for name in sorted(self.folder.files() - named))
+        names = [f"{PACK_FOLDER}/{name}" for name in sorted(files - named)]
+        # a save that failed meanwhile has taken its file back
+        return tuple(name for name in names if os.path.lexists(f"{self.folder.path}/{name}"))
 
 
 def verify_store(
@@ -189,21 +204,22 @@ def verify_store(
     """Check a store, or one version of it; see `SnapshotStore.verify`."""
     with folder.errors:
         check = _Check(folder, con)
-        # files first: one that a save adds after this is not taken for unlisted
-        unlisted = check.unlisted()
+        files = folder.files()
         keys: list[bytes] = []
-        if name is None:
-            check.database()
-            versions = check.versions()
-            check.heads()
-            for key, raw in con.execute("SELECT key, raw FROM Cache").fetchall():
-                try:
-                    keys.append(folder.disk.get(key, raw))
-                except StoreError as error:
-                    check.problems.append(str(error))
-        else:
-            versions = [folder.catalog.find(con, name)]
-            folder.catalog.check_id(versions[0])
+        con.execute("BEGIN")  # one state of the catalog, whoever saves meanwhile
+        try:
+            unlisted = check.unlisted(files)
+            if name is None:
+                check.database()
+                versions = check.versions()
+                check.heads()
+                keys = check.keys()
+            else:
+                versions = [folder.catalog.find(con, name)]
+                folder.catalog.check_id(versions[0])
+        finally:
+            if con.in_transaction:
+                con.execute("COMMIT")
         check.packs(keys + [bytes.fromhex(version.pack) for version in versions], progress)
         check.roots(versions)
         check.blame(versions)

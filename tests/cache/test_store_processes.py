@@ -42,6 +42,15 @@ def count_up(path: str, who: int, times: int) -> None:
                 continue
 
 
+def save_both(path: str, who: int) -> None:
+    """Save small packs and files, to a head that others move as well and to new ones."""
+    with SnapshotStore(path, durable="none") as store:
+        for n in range(10):
+            store.save(pmap({"who": who, "n": n}))
+            store.save(pmap({k: f"{who} {n} {k:020}" for k in range(2000)}))
+            store.save(pmap({"n": n}), head=f"{who}-{n}")
+
+
 def run(target: object, path: Path, processes: int, times: int) -> None:
     workers = [
         SPAWN.Process(target=target, args=(str(path), who, times)) for who in range(processes)
@@ -74,6 +83,24 @@ def test_no_update_is_lost_with_expected(folder: Path) -> None:
         run(count_up, folder, 3, 20)
         assert store.load()["count"] == 60
         assert len(store.log()) == 61
+
+
+def test_a_store_can_be_verified_while_others_save(folder: Path) -> None:
+    with SnapshotStore(folder, durable="none") as store:
+        store.save(BIG)
+        workers = [SPAWN.Process(target=save_both, args=(str(folder), who)) for who in range(2)]
+        for worker in workers:
+            worker.start()
+        seen = []
+        while any(worker.is_alive() for worker in workers):
+            report = store.verify()
+            assert (report.unlisted, report.swept) == ((), 0)
+            seen.append(report.versions)
+        for worker in workers:
+            worker.join(60)
+            assert worker.exitcode == 0
+        assert store.verify().versions == 61
+        assert seen == sorted(seen)
 
 
 def test_threads_share_a_handle(folder: Path) -> None:
