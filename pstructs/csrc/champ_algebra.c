@@ -184,6 +184,25 @@ done:
     return rc;
 }
 
+/* Ask for the memory of every pair of children that will be walked: of two large
+ * versions only scattered nodes differ, and each would be a miss of its own. */
+PS_INLINE void
+ask_for_pairs(const ps_slot *ca, uint32_t na, const ps_slot *cb, uint32_t nb)
+{
+    enum { LINE = 64, LINES = 4 };
+    for (uint32_t both = na & nb; both; both &= both - 1) {
+        const uint32_t bit = both & -both;
+        ps_slot a = ca[ps_index(na, bit)], b = cb[ps_index(nb, bit)];
+        if (a == b || ps_slot_is_packed(a) || ps_slot_is_packed(b)) {
+            continue;
+        }
+        for (int i = 0; i < LINES; i++) {
+            ps_prefetch((const char *)ps_slot_node(a) + i * LINE);
+            ps_prefetch((const char *)ps_slot_node(b) + i * LINE);
+        }
+    }
+}
+
 /* The body of all four; keep and width are constants in each copy. */
 PS_INLINE int
 combine_nodes(job *j, const int keep, const int width, ps_slot sa, ps_slot sb, int level,
@@ -209,6 +228,7 @@ combine_nodes(job *j, const int keep, const int width, ps_slot sa, ps_slot sb, i
     const uint32_t da = a->datamap, na = a->nodemap, db = b->datamap, nb = b->nodemap;
     const ps_slot *ea = a->slots, *eb = b->slots;
     const ps_slot *ca = ea + ps_popcount(da) * width, *cb = eb + ps_popcount(db) * width;
+    ask_for_pairs(ca, na, cb, nb);
     for (uint32_t all = da | na | db | nb; all; all &= all - 1) {
         const uint32_t bit = all & -all;
         ps_part part;
