@@ -139,7 +139,8 @@ def _decode_datetime(x: Any) -> Any:
         raise ValueError("a datetime has nine parts")
     if not _known_zone(tz):
         return Opaque(_DATETIME, x)
-    return datetime(*parts, _decode_tz(tz), fold=fold)
+    make: Any = datetime  # seven parts: only tzinfo and fold are left to give
+    return make(*parts, _decode_tz(tz), fold=fold)
 
 
 def _encode_time(t: time) -> list[Any]:
@@ -152,7 +153,8 @@ def _decode_time(x: Any) -> Any:
         raise ValueError("a time has six parts")
     if not _known_zone(tz):
         return Opaque(_TIME, x)
-    return time(*parts, _decode_tz(tz), fold=fold)
+    make: Any = time
+    return make(*parts, _decode_tz(tz), fold=fold)
 
 
 # ---- numbers

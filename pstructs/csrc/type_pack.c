@@ -263,9 +263,10 @@ PyDoc_STRVAR(from_buffer_doc,
 PyDoc_STRVAR(from_file_doc,
              "from_file(path, *, trusted=True, resolve=None, owner=None)\n--\n\n"
              "Open a pack file. trusted: map it; otherwise read and verify it whole first.");
-PyDoc_STRVAR(root_doc, "root()\n--\n\nThe root value. Collections open lazily, in place.");
+PyDoc_STRVAR(root_doc, "root($self, /)\n--\n\nThe root value. Collections open lazily, in place.");
 PyDoc_STRVAR(verify_doc,
-             "verify()\n--\n\nCheck every byte; the number of records. DamagedPackError names the "
+             "verify($self, /)\n--\n\n"
+             "Check every byte; the number of records. DamagedPackError names the "
              "offset.");
 
 static PyMethodDef pack_methods[] = {
@@ -423,7 +424,8 @@ writer_adopt(PyObject *self, PyObject *pack)
 
 static PyMethodDef writer_methods[] = {
     {"adopt", writer_adopt, METH_O,
-     "adopt(pack, /)\n--\n\nThe image was stored and opened as pack: the nodes of the value "
+     "adopt($self, pack, /)\n--\n\n"
+     "The image was stored and opened as pack: the nodes of the value "
      "remember\nwhere they are, so that saving a derived value writes only what is new."},
     {NULL, NULL, 0, NULL},
 };
