@@ -58,9 +58,7 @@ def iterators(depth: int = DEPTH) -> Any:
     return a
 
 
-@pytest.mark.parametrize(
-    "make", [maps, lambda: maps(leaf=[]), through_evolvers, mixed, iterators]
-)
+@pytest.mark.parametrize("make", [maps, lambda: maps(leaf=[]), through_evolvers, mixed, iterators])
 def test_a_deep_structure_dies_without_a_crash(make: Callable[[], Any]) -> None:
     a = make()
     del a

@@ -49,7 +49,7 @@ MAP_OPERATIONS: dict[str, Callable[[PMap[Any, Any]], Any]] = {
     "keys_and": lambda a: a.keys() & pmap({same(k): 1 for k in KEYS[:20]}).keys(),
     "keys_subset": lambda a: a.keys() <= {same(k) for k in KEYS},
     "items_sub": lambda a: a.items() - pmap({same(k): 1 for k in KEYS}).items(),
-    "hash": lambda a: hash(pmap({k: 1 for k in KEYS})),
+    "hash": lambda a: hash(pmap(dict.fromkeys(KEYS, 1))),
     "reduce": lambda a: a.__reduce__(),
 }
 SET_OPERATIONS: dict[str, Callable[[PSet[Any]], Any]] = {
@@ -262,7 +262,7 @@ def test_a_destructor_of_a_key_in_a_collision_node_may_write() -> None:
 
 
 def test_building_from_a_source_that_changes_while_it_is_read() -> None:
-    source = {k: 1 for k in KEYS}
+    source = dict.fromkeys(KEYS, 1)
 
     def meddle(*_: Any) -> None:
         source.clear()
@@ -271,7 +271,7 @@ def test_building_from_a_source_that_changes_while_it_is_read() -> None:
     with calling(on_hash=meddle):
         got = pmap(source)
     _core._check(got)
-    assert got == {k: 1 for k in KEYS}
+    assert got == dict.fromkeys(KEYS, 1)
     elements: list[Any] = list(KEYS)
     with calling(on_hash=lambda *_: elements.clear()):
         assert len(pset(elements)) == len(KEYS)
@@ -298,4 +298,4 @@ def test_an_update_function_may_use_the_map() -> None:
         assert a[old] == old
         return old + new
 
-    assert a.update_with(update, {i: 1 for i in range(60)})[59] == 1
+    assert a.update_with(update, dict.fromkeys(range(60), 1))[59] == 1

@@ -75,7 +75,7 @@ def test_union_leaves_both_inputs_alone() -> None:
         b = pmap(dict.fromkeys(keys[len(keys) // 3 :], "b"))
         before = list(a.items()), list(b.items())
         union = a | b
-        union = union.evolver().update({k: "c" for k in keys}).persistent()
+        union = union.evolver().update(dict.fromkeys(keys, "c")).persistent()
         assert set(union.values()) == {"c"}
         assert (list(a.items()), list(b.items())) == before
         x, y = pset(keys[:4]), pset(keys[2:])
@@ -132,7 +132,7 @@ def test_unequal_is_the_opposite_of_equal() -> None:
 
 def test_an_exception_in_eq_comes_through_as_itself() -> None:
     """crate-py/rpds: PanicException."""
-    a = pmap({k: 1 for k in colliding(3)})
+    a = pmap(dict.fromkeys(colliding(3), 1))
     with raising(eq_after=0), pytest.raises(EqKeyError):
         a.get(Key(2, 17))
 
@@ -161,7 +161,7 @@ def test_values_nested_100000_deep_do_not_crash_the_interpreter() -> None:
 def test_eq_that_deletes_from_the_evolver_is_refused() -> None:
     """spork: segmentation fault when __eq__ deletes from the transient."""
     keys = colliding(5)
-    e = pmap({k: 1 for k in keys}).evolver()
+    e = pmap(dict.fromkeys(keys, 1)).evolver()
     e["own"] = 1
 
     def delete(*_: Any) -> None:

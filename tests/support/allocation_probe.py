@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import _testcapi  # type: ignore[import-not-found]
 import gc
 import sys
-
-import _testcapi  # type: ignore[import-not-found]
 
 from support.collection_operations import KINDS, OPERATIONS, Case
 

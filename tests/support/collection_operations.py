@@ -52,7 +52,7 @@ class Case:
     def __init__(self, kind: Any) -> None:
         self.kind = kind
         self.keys, self.missing, self.value = kind.keys, kind.missing, kind.value
-        self.dict = {k: kind.value for k in kind.keys}
+        self.dict = dict.fromkeys(kind.keys, kind.value)
         self.pairs = list(self.dict.items())
         self.other_dict = {k: (i, kind.value) for i, k in enumerate(kind.other)}
         self.map: Any = pmap(self.dict)
@@ -161,7 +161,11 @@ SAFE: dict[str, Callable[[Case], Any]] = {
     "set_xor": lambda c: c.set ^ c.other_set,
     "set_or_builtin": lambda c: c.set | c.builtin,
     "builtin_sub_set": lambda c: c.builtin - c.set,
-    "set_compare": lambda c: (c.set <= c.other_set, c.set == c.builtin, c.set > c.set.remove(c.keys[0])),
+    "set_compare": lambda c: (
+        c.set <= c.other_set,
+        c.set == c.builtin,
+        c.set > c.set.remove(c.keys[0]),
+    ),
     "set_disjoint": lambda c: c.set.isdisjoint(c.other_set),
     "set_methods": lambda c: c.set.union(c.keys, c.builtin).intersection(c.builtin).difference([]),
     "stable_hash_of_a_set": lambda c: stable_hash(pset(range(20))),

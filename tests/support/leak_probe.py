@@ -18,7 +18,9 @@ LEAK = 16 * ROUNDS
 
 def references(case: Case) -> list[int]:
     """Reference counts of all that the case is made of."""
-    counts = [sys.getrefcount(o) for o in (case.value, case.missing, case.map, case.set, case.other)]
+    counts = [
+        sys.getrefcount(o) for o in (case.value, case.missing, case.map, case.set, case.other)
+    ]
     counts += [sys.getrefcount(k) for k in case.keys + case.kind.other]
     return [*counts, sys.getrefcount(type(case.map)), sys.getrefcount(type(case.set))]
 
