@@ -33,7 +33,7 @@ class OpenPacks:
         self._keep = keep
         self._all: weakref.WeakValueDictionary[bytes, Pack] = weakref.WeakValueDictionary()
         self._last: OrderedDict[bytes, Pack] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # closing a pack may run a finaliser that comes back
 
     def __len__(self) -> int:
         return len(self._all)

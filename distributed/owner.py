@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from pstructs.distributed.backend import (
@@ -50,6 +51,7 @@ class PackOwner:
         self._sizes: dict[bytes, int] = {}
         self._imports: dict[bytes, tuple[bytes, ...]] = {}
         self._short: dict[bytes, bytes] = {}  # first 8 bytes of a uuid -> uuid
+        self._users: Counter[bytes] = Counter()  # such -> number of packs that point there
         self._released: set[bytes] = set()
 
     def publish(
@@ -66,6 +68,7 @@ class PackOwner:
             self._sizes[uuid] = pack.view.nbytes
             self._imports[uuid] = imports
             self._short[uuid[:8]] = uuid
+            self._users.update(imports)
         self._released.discard(uuid)
         return self._refs[uuid], ()
 
@@ -80,16 +83,20 @@ class PackOwner:
     def release(self, uuid: bytes) -> int:
         """Let a pack go as soon as no kept pack points into it; number of packs that went."""
         self._released.add(uuid)
-        gone = 0
-        while True:
-            used = {short for imports in self._imports.values() for short in imports}
-            free = [u for u in self._released if u in self._refs and u[:8] not in used]
-            if not free:
-                self._released &= self._refs.keys()
-                return gone
-            for u in free:
-                del self._refs[u], self._sizes[u], self._imports[u], self._short[u[:8]]
-                gone += 1
+        gone, look = 0, [uuid]
+        while look:
+            u = look.pop()
+            if u not in self._released or u not in self._refs or self._users[u[:8]]:
+                continue
+            self._released.discard(u)
+            gone += 1
+            for short in self._imports[u]:
+                self._users[short] -= 1
+                look.append(self._short[short])
+            del self._refs[u], self._sizes[u], self._imports[u], self._short[u[:8]]
+            del self._users[u[:8]]
+        self._released &= self._refs.keys()
+        return gone
 
     def stats(self) -> dict[str, int]:
         """Count packs and their bytes."""

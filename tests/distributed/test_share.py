@@ -237,3 +237,54 @@ def test_a_version_of_a_released_map_is_shared_whole(cluster: Any) -> None:
 
 def test_workers_use_the_package_of_the_driver(cluster: Any) -> None:
     assert cluster.run(lambda: __import__("pstructs").__file__) == pstructs.__file__
+
+
+def test_owner_lets_a_chain_go_when_its_last_user_is_released() -> None:
+    from pstructs.distributed.owner import PackOwner
+
+    owner = PackOwner()
+    ids = [bytes([i]) * 16 for i in range(4)]
+    for i, uuid in enumerate(ids):  # each points into the one before
+        owner._refs[uuid], owner._sizes[uuid] = object(), 10
+        owner._imports[uuid] = (ids[i - 1][:8],) if i else ()
+        owner._short[uuid[:8]] = uuid
+        owner._users.update(owner._imports[uuid])
+    assert [owner.release(uuid) for uuid in ids[:3]] == [0, 0, 0]
+    assert not owner.holds(ids[0])
+    assert owner.fetch([ids[0][:8]]) != [None]  # still there for those that point into it
+    assert owner.release(ids[3]) == 4
+    assert owner.stats() == {"packs": 0, "bytes": 0}
+    assert owner.release(ids[3]) == 0
+
+
+def test_threads_share_and_open_at_the_same_time(cluster: Any) -> None:
+    import concurrent.futures
+
+    m = pmap(numbers(20_000))
+
+    def work(name: str) -> list[int]:
+        return [share(m.set(name, i)).open()[name] for i in range(10)]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, "abcd")) == [list(range(10))] * 4
+
+
+def test_nothing_is_left_open_when_the_collections_are_gone(cluster: Any) -> None:
+    import gc
+
+    from pstructs.distributed.handle import _SHARED
+    from pstructs.distributed.opened import OPEN_PACKS
+
+    gc.collect()
+    OPEN_PACKS.clear()
+    open_before, known_before = len(OPEN_PACKS), len(_SHARED._handles)
+    m = pmap(numbers(1000))
+    for i in range(20):
+        m = m.set("key 1", i)
+        share(m).open()
+    assert open_before < len(OPEN_PACKS) < open_before + 20  # the last few, and what is in use
+    del m
+    OPEN_PACKS.clear()
+    gc.collect()
+    assert len(OPEN_PACKS) == open_before
+    assert len(_SHARED._handles) == known_before
