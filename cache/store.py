@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Sized
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pstructs.cache.catalog import Draft
 from pstructs.cache.commit import ANY, AnyVersion, Committer, Expected
@@ -412,7 +412,8 @@ class SnapshotStore:
         """
         from pstructs import diff
 
-        return diff(self.load(a), self.load(b))
+        # what a version holds is known to its user only: no overload of diff fits better than any
+        return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))
 
     def verify(
         self,

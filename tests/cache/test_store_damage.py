@@ -15,7 +15,13 @@ import pytest
 
 from pstructs import pmap
 from pstructs.cache import SnapshotStore, Version
-from pstructs.errors import PackError, PstructsError, StoreDamagedError, StoreError
+from pstructs.errors import (
+    DamagedPackError,
+    PackError,
+    PstructsError,
+    StoreDamagedError,
+    StoreError,
+)
 
 FLIPS = int(os.environ.get("PSTRUCTS_FLIPS", "150"))
 
@@ -241,3 +247,15 @@ def test_values_that_are_open_stay_right_when_the_folder_is_removed(copy: Path) 
         with pytest.raises((StoreError, PackError)):
             dict(store.load(9))
             store.save(pmap({n: f"{n:020}" for n in range(4000)}))
+
+
+def test_a_pack_that_is_cut_while_it_is_read_raises(sample: Sample, copy: Path) -> None:
+    (pack,) = (copy / "packs").iterdir()
+    with SnapshotStore(copy) as store:
+        value = store.load(1)
+        assert value[7] == f"{7:012}"
+        os.truncate(pack, 4096)
+        with pytest.raises(DamagedPackError):
+            dict(value)
+        with pytest.raises(StoreDamagedError):
+            store.verify()
