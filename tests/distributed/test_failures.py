@@ -102,7 +102,7 @@ def test_a_released_pack_is_a_clear_error(cluster: Any) -> None:
 def test_an_owner_that_does_not_answer_is_an_error_within_the_time_limit(cluster: Any) -> None:
     handle = share(pmap({i: i for i in range(100)}))
     owner = Owner.connect()
-    blocked = owner._actor.__ray_call__.remote(lambda self: time.sleep(3))
+    blocked = owner._actor.__ray_call__.remote(lambda self: time.sleep(1.5))
     with pytest.raises(ShareError, match=r"no answer within 0.2 s.*timeout="):
         Handle(b"2" * 16, owner.name).open(timeout=0.2)
     cluster.get(blocked)
