@@ -40,6 +40,9 @@ struct ps_state {
     /* collections.abc, when first needed */
     PyObject *abc_mapping;
     PyObject *abc_set;
+    /* interned names: a fresh string a lookup would fill the interpreter's method cache */
+    PyObject *str_keys;
+    PyObject *str_items;
 };
 
 ps_state *ps_state_of_module(PyObject *module);

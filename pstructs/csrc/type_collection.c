@@ -292,6 +292,11 @@ ps_types_init(ps_state *st, PyObject *module)
     }
     st->hash.collection_hook = ps_collection_stable_hash;
     st->hash.stable_hook = ps_collection_is_stable;
+    st->str_keys = PyUnicode_InternFromString("keys");
+    st->str_items = PyUnicode_InternFromString("items");
+    if (st->str_keys == NULL || st->str_items == NULL) {
+        return -1;
+    }
     ps_tree empty = {0, 0};
     st->empty_map = ps_collection_new_of(st, st->map, 2, empty);
     st->empty_set = ps_collection_new_of(st, st->set, 1, empty);
@@ -326,6 +331,8 @@ ps_types_clear(ps_state *st)
 #endif
     Py_CLEAR(st->abc_mapping);
     Py_CLEAR(st->abc_set);
+    Py_CLEAR(st->str_keys);
+    Py_CLEAR(st->str_items);
 #define CLEAR(name) Py_CLEAR(st->name);
     EACH_TYPE(CLEAR)
 #undef CLEAR

@@ -179,10 +179,10 @@ gather_pairs(ps_gather *g, PyObject *source)
 
 /* A mapping of which only keys() and [] are known. */
 static int
-gather_by_keys(ps_gather *g, PyObject *source)
+gather_by_keys(ps_state *st, ps_gather *g, PyObject *source)
 {
     int rc = -1;
-    PyObject *keys = PyObject_CallMethod(source, "keys", NULL);
+    PyObject *keys = PyObject_CallMethodNoArgs(source, st->str_keys);
     PyObject *it = keys ? PyObject_GetIter(keys) : NULL;
     if (it == NULL) {
         goto done;
@@ -211,9 +211,9 @@ done:
 
 /* 1 and a new reference in *attr, 0 without the attribute, -1. */
 static int
-optional_attr(PyObject *o, const char *name, PyObject **attr)
+optional_attr(PyObject *o, PyObject *name, PyObject **attr)
 {
-    *attr = PyObject_GetAttrString(o, name);
+    *attr = PyObject_GetAttr(o, name);
     if (*attr != NULL) {
         return 1;
     }
@@ -266,7 +266,7 @@ gather_map(ps_state *st, ps_gather *g, PyObject *source)
         return gather_pairs(g, source);
     }
     PyObject *attr;
-    int rc = optional_attr(source, "keys", &attr);
+    int rc = optional_attr(source, st->str_keys, &attr);
     if (rc < 0) {
         return -1;
     }
@@ -280,12 +280,12 @@ gather_map(ps_state *st, ps_gather *g, PyObject *source)
         return gather_pairs(g, source);
     }
     Py_DECREF(attr);
-    rc = optional_attr(source, "items", &attr);
+    rc = optional_attr(source, st->str_items, &attr);
     if (rc < 0) {
         return -1;
     }
     if (rc == 0) {
-        return gather_by_keys(g, source);
+        return gather_by_keys(st, g, source);
     }
     PyObject *items = PyObject_CallNoArgs(attr);
     Py_DECREF(attr);
