@@ -12,7 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
-NEEDS = {"pstructs.cache": ["diskcache", "cachetools"], "pstructs.distributed": ["diskcache"]}
+NEEDS = {
+    "pstructs.cache": ["diskcache", "cachetools"],
+    "pstructs.distributed": ["diskcache"],
+    "ray": ["ray"],
+}
 
 
 def run(path: Path, tmp_path: Path) -> None:
