@@ -64,7 +64,9 @@ ps_buf_add(ps_buf *b, const void *data, size_t n)
     if (p == NULL) {
         return -1;
     }
-    memcpy(p, data, n);
+    if (n > 0) { /* data may be NULL then */
+        memcpy(p, data, n);
+    }
     b->len += n;
     return 0;
 }
