@@ -15,6 +15,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from weakref import WeakValueDictionary
 
 import diskcache
@@ -22,7 +23,7 @@ import diskcache
 from pstructs.cache import pending
 from pstructs.cache.catalog import Catalog
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk
-from pstructs.cache.layout import BUSY_SECONDS, Identity, prepare
+from pstructs.cache.layout import BUSY_SECONDS, DATABASE, Identity, prepare
 from pstructs.cache.trouble import Explained
 from pstructs.errors import MissingPackError, StoreDamagedError, StoreError
 from pstructs.packs import Pack
@@ -53,7 +54,51 @@ _INSERT = (
     " mode, filename, value) VALUES (?, 1, 0, NULL, 0, 0, 'pack', ?, ?, ?, ?)"
 )
 
+_LAST_MADE = "Settings_size_delete"  # by diskcache, in a new database
+
 _folders: WeakValueDictionary[tuple[str, Identity], Folder] = WeakValueDictionary()
+
+
+class _MadeCache(diskcache.Cache):  # type: ignore[misc]
+    """A diskcache whose tables and settings are there already: opening it writes nothing.
+
+    diskcache itself writes all settings anew at each opening, which waits for writers, needs free
+    space on the disk, and changes the file of a store that may be damaged.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._directory = path
+        self._timeout = BUSY_SECONDS
+        self._local = threading.local()
+        self._txn_id = None
+        self._disk = RawDisk(path)
+        for key, value in _SETTINGS.items():
+            if not key.startswith("disk_"):
+                setattr(self, key, value)
+        ((self._page_size,),) = self._con.execute("PRAGMA page_size")
+
+    @staticmethod
+    def fits(path: str) -> bool:
+        """Whether the database at `path` has the tables, and the settings that stores use."""
+        with closing(sqlite3.connect(os.path.join(path, DATABASE), BUSY_SECONDS)) as con:
+            names = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
+            if not names >= {"Settings", "Cache", "Cache_key_raw", _LAST_MADE}:
+                return False
+            settings = dict(con.execute("SELECT key, value FROM Settings").fetchall())
+        return all(settings.get(key) == value for key, value in _SETTINGS.items())
+
+
+def _open_cache(path: str) -> diskcache.Cache:
+    try:
+        if _MadeCache.fits(path):
+            return _MadeCache(path)
+        return diskcache.Cache(path, BUSY_SECONDS, RawDisk, **_SETTINGS)
+    except (TypeError, AttributeError, ValueError, KeyError) as error:
+        # diskcache takes its settings from a table, unchecked
+        raise StoreDamagedError(
+            f"{path}: the table of settings in the catalog is damaged ({error}); restore the "
+            "store from a copy"
+        ) from error
 
 
 def open_folder(given: str | os.PathLike[str]) -> tuple[Folder, int]:
@@ -84,14 +129,7 @@ class Folder:
         self._local = threading.local()
         self._packs: WeakValueDictionary[bytes, Pack] = WeakValueDictionary()
         with self.errors:
-            try:
-                self._cache = diskcache.Cache(path, BUSY_SECONDS, RawDisk, **_SETTINGS)
-            except (TypeError, AttributeError, ValueError, KeyError) as error:
-                # diskcache takes its settings from a table, unchecked
-                raise StoreDamagedError(
-                    f"{path}: the table of settings in the catalog is damaged ({error}); restore "
-                    "the store from a copy"
-                ) from error
+            self._cache = _open_cache(path)
         self.disk: RawDisk = self._cache.disk
 
     # ---- SQLite

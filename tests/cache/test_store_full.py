@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import sqlite3
@@ -203,3 +204,24 @@ def test_a_full_filesystem_keeps_all_versions_and_goes_on_when_there_is_space(
         assert all(store.load(number) == value for number, value in model.items())
         report = store.verify()
         assert (report.versions, report.unlisted) == (len(model) + 1, ())
+
+
+@pytest.mark.parametrize("free", [0, 64 * 1024])
+def test_opening_a_store_on_a_full_filesystem(tiny: Path, free: int) -> None:
+    with SnapshotStore(tiny / "s") as store:
+        store.save(pmap(dict(SMALL)))
+    del store
+    gc.collect()  # or the store would be open still
+    space = os.statvfs(tiny)
+    ballast = tiny / "ballast"
+    ballast.write_bytes(bytes(space.f_bavail * space.f_bsize - free))
+    if free:  # room for SQLite's index of its log
+        with SnapshotStore(tiny / "s") as store:
+            assert store.load() == SMALL
+    else:
+        with pytest.raises(StoreFullError, match="saved versions are untouched"):
+            SnapshotStore(tiny / "s")
+    ballast.unlink()
+    with SnapshotStore(tiny / "s") as store:
+        assert store.load() == SMALL
+        assert store.save(BIG).number == 2

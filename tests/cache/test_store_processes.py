@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ import pytest
 
 from pstructs import pmap
 from pstructs.cache import SnapshotStore, pending
+from pstructs.cache.folder import _folders
 from pstructs.errors import HeadMovedError, StoreError
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -129,6 +131,22 @@ def test_a_reader_does_not_wait_for_a_writer(folder: Path) -> None:
             assert store.load()["n"] == 1
             assert len(store.log()) == 1
             writer.execute("ROLLBACK")
+
+
+def test_opening_a_store_writes_nothing_and_waits_for_nobody(folder: Path) -> None:
+    contents = dict(BIG)
+    with SnapshotStore(folder) as store:
+        store.save(pmap(contents))
+    del store
+    gc.collect()
+    assert str(folder) not in [path for path, _ in _folders]  # or it would be open still
+    before = (folder / "cache.db").read_bytes()
+    with closing(sqlite3.connect(folder / "cache.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with SnapshotStore(folder) as store:
+            assert dict(store.load()) == contents
+        writer.execute("ROLLBACK")
+    assert (folder / "cache.db").read_bytes() == before
 
 
 def test_a_writer_waits_for_another_one(folder: Path) -> None:
