@@ -79,12 +79,23 @@ class _MadeCache(diskcache.Cache):  # type: ignore[misc]
 
     @staticmethod
     def fits(path: str) -> bool:
-        """Whether the database at `path` has the tables, and the settings that stores use."""
+        """Whether the database at `path` has the tables and the settings that stores use.
+
+        Raises
+        ------
+        ValueError
+            When there is a setting that no store writes.
+        """
         with closing(sqlite3.connect(os.path.join(path, DATABASE), BUSY_SECONDS)) as con:
             names = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
-            if not names >= {"Settings", "Cache", "Cache_key_raw", _LAST_MADE}:
+            if "Settings" not in names:
                 return False
             settings = dict(con.execute("SELECT key, value FROM Settings").fetchall())
+        # diskcache makes each setting an attribute of its own, `_directory` as well
+        if strange := settings.keys() - _SETTINGS.keys() - diskcache.core.METADATA.keys():
+            raise ValueError(f"a setting {min(map(repr, strange))}")
+        if not names >= {"Cache", "Cache_key_raw", _LAST_MADE}:
+            return False
         return all(settings.get(key) == value for key, value in _SETTINGS.items())
 
 

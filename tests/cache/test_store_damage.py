@@ -259,3 +259,16 @@ def test_a_pack_that_is_cut_while_it_is_read_raises(sample: Sample, copy: Path) 
             dict(value)
         with pytest.raises(StoreDamagedError):
             store.verify()
+
+
+@pytest.mark.parametrize("key", ["_directory", "sqlite_case_sensitive_like", "disk_x", b"x", None])
+def test_a_setting_that_no_store_writes_is_refused(copy: Path, tmp_path: Path, key: Any) -> None:
+    """A plain diskcache would take its folder, and pragmas, from there."""
+    with closing(sqlite3.connect(copy / "cache.db")) as con, con:
+        con.execute("UPDATE Settings SET key = coalesce(?, 7) WHERE key = 'size_limit'", (key,))
+        con.execute(
+            "UPDATE Settings SET value = ? WHERE key = '_directory'", (str(tmp_path / "x"),)
+        )
+    with pytest.raises(StoreDamagedError, match="settings"):
+        SnapshotStore(copy)
+    assert not (tmp_path / "x").exists()
