@@ -415,6 +415,10 @@ decode_at(ps_state *st, ps_pack *pack, const uint8_t *p, const uint8_t *end, boo
         .reference = nested_reference, .raw = raw_data, .depth = in_value ? 1 : 0,
     };
     PyObject *x = ps_msg_decode(&d);
+    if (x != NULL && in_value && d.p != end) {
+        Py_CLEAR(x);
+        ps_pack_damaged(st, pack, (uint64_t)(d.p - pack->data), "a value is longer than its content");
+    }
     if (PS_UNLIKELY(pack->lost)) {
         Py_CLEAR(x);
         PyErr_Clear();
