@@ -64,10 +64,10 @@ ps_buf_add(ps_buf *b, const void *data, size_t n)
     if (p == NULL) {
         return -1;
     }
-    if (n > 0) { /* data may be NULL then */
+    if (n) { /* data may be NULL */
         memcpy(p, data, n);
+        b->len += n;
     }
-    b->len += n;
     return 0;
 }
 

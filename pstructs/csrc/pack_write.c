@@ -360,7 +360,9 @@ start_content_record(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_
     memcpy(record + PS_R_DIGEST, digest, PS_DIGEST_SIZE);
     record[PS_R_FLAGS] = kind;
     ps_store64(record + PS_R_LENGTH, n);
-    memcpy(record + head, data, n);
+    if (n) { /* data may be NULL */
+        memcpy(record + head, data, n);
+    }
     seal_crc(record, (size_t)(head + n));
     w->image.len += head + n;
     w->new_records++;
@@ -590,7 +592,7 @@ append_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t nodem
 {
     bool collision = level == PS_MAX_LEVEL;
     size_t length = w->scratch.len - start;
-    const uint8_t *payload = w->scratch.data + start;
+    const uint8_t *payload = length ? w->scratch.data + start : (const uint8_t *)"";
     uint64_t offset = w->image.len;
     uint8_t flags = (uint8_t)(width - 1);
     int end_code = length <= 0xFF ? 0 : length <= 0xFFFF ? 1 : 2;

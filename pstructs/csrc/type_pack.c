@@ -70,7 +70,7 @@ pack_from_buffer(PyObject *module_or_type, PyObject *args, PyObject *kwargs, ps_
         if (!trusted) {
             /* A copy of our own: nobody may change what was verified. */
             uint8_t *copy = PyMem_RawMalloc(pack->size ? pack->size : 1);
-            if (copy != NULL) {
+            if (copy != NULL && pack->size) {
                 memcpy(copy, pack->data, pack->size);
             }
             PyBuffer_Release(&pack->view);
