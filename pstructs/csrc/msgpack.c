@@ -60,14 +60,15 @@ ps_buf_clear(ps_buf *b)
 int
 ps_buf_add(ps_buf *b, const void *data, size_t n)
 {
+    if (n == 0) {
+        return 0; /* data may be NULL, and so may b->data */
+    }
     uint8_t *p = ps_buf_room(b, n);
     if (p == NULL) {
         return -1;
     }
-    if (n) { /* data may be NULL */
-        memcpy(p, data, n);
-        b->len += n;
-    }
+    memcpy(p, data, n);
+    b->len += n;
     return 0;
 }
 

@@ -1,15 +1,19 @@
 """Fuzz the pack reader: mutated packs with right checksums, read in every way.
 
-    python tests/fuzz/fuzz_pack.py --seconds 60 [--seed N] [corpus folders ...]
+    python tests/fuzz/fuzz_pack.py --seconds 60 [--seed N]    a plain loop of mutations
+    python tests/fuzz/fuzz_pack.py FILE ...                   replay what failed
+    python tests/fuzz/fuzz_pack.py --atheris [--seconds 60]   libFuzzer draws the inputs
+    python tests/fuzz/fuzz_pack.py -max_total_time=60 ...     the same, by libFuzzer's options
 
-With atheris installed, and --atheris given, coverage of the Python side guides the mutations; otherwise a plain
-loop draws them. A failing input is written to `fuzz-pack-<digest>.bin` and its traceback shown.
-Run it on the build with sanitizers to see reads out of bounds.
+Without atheris installed, the last form runs the plain loop and says so. A failing input is
+written to `fuzz-pack-<digest>.bin`, its traceback is shown. Run it on the build with sanitizers
+(`make fuzz`) to see reads out of bounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import time
@@ -29,7 +33,11 @@ TRUSTING = (KeyError, AssertionError, TypeError, RecursionError, OverflowError, 
 def seeds() -> list[bytes]:
     """Packs to start from: every type, nested collections, deep and wide nodes, imports."""
     images = [dumps(sample(60)), dumps(pmap(enumerate(SCALARS))), dumps(list(CONTAINERS))]
-    images += [dumps(pset(range(200))), dumps(m(a=m(b=s(1, (2,))))), dumps(pmap({"k": "v" * 2000}))]
+    images += [
+        dumps(pset(range(200))),
+        dumps(m(a=m(b=s(1, (2,))))),
+        dumps(pmap({"k": "v" * 2000})),
+    ]
     try:
         import numpy as np
     except ImportError:
@@ -133,7 +141,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--atheris", action="store_true", help="guide by coverage (atheris)")
     parser.add_argument("rest", nargs="*", help="files to replay, or folders for atheris")
-    options = parser.parse_args()
+    options, libfuzzer = parser.parse_known_args()
+    for option in libfuzzer:
+        if option.startswith("-max_total_time="):
+            options.seconds, options.atheris = float(option.partition("=")[2]), True
+        elif option.startswith("-artifact_prefix="):
+            os.chdir(Path(option.partition("=")[2]))
+        elif not option.startswith("-runs="):
+            parser.error(f"unknown option {option}")
     images = seeds()
     base = Pack.from_buffer(images[0])
     importer = PackWriter(base.root().set("more", 1), importable=lambda p: True)
@@ -149,9 +164,12 @@ def main() -> None:
         try:
             import atheris  # noqa: F401
         except ImportError:
-            sys.exit("atheris is not installed: run without --atheris for the plain loop")
-        guided(options.seconds, images, base, options.rest)
-        return
+            if not libfuzzer:
+                sys.exit("atheris is not installed: run without --atheris for the plain loop")
+            print("atheris is not installed: mutations are drawn by a plain loop")
+        else:
+            guided(options.seconds, images, base, options.rest)
+            return
     runs = plain_loop(options.seconds, rng, images, base)
     print(f"seed {options.seed}: {runs} mutated packs in {options.seconds:.0f} s, no failure")
 

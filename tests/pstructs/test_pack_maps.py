@@ -83,7 +83,17 @@ def test_set_in_a_pack_answers_as_in_memory(reopen: Callable[[Any], Any]) -> Non
 
 
 def test_long_and_non_ascii_keys_are_found(reopen: Callable[[Any], Any]) -> None:
-    words = ["é" * 20, "日本", "🎉", "a" * 31, "a" * 32, "b" * 255, "b" * 256, "c" * 70000, "\udc80"]
+    words = [
+        "é" * 20,
+        "日本",
+        "🎉",
+        "a" * 31,
+        "a" * 32,
+        "b" * 255,
+        "b" * 256,
+        "c" * 70000,
+        "\udc80",
+    ]
     keys = [*words, *(w.encode("utf-8", "surrogatepass") for w in words)]
     back = reopen(pmap({k: i for i, k in enumerate(keys)}))
     assert [back[k] for k in keys] == list(range(len(keys)))
@@ -92,7 +102,9 @@ def test_long_and_non_ascii_keys_are_found(reopen: Callable[[Any], Any]) -> None
 
 
 def test_numbers_are_found_by_value(reopen: Callable[[Any], Any]) -> None:
-    back = reopen(pmap({1: "one", 2.0: "two", Decimal(3): "three", 10**30: "big", True + 3: "four"}))
+    back = reopen(
+        pmap({1: "one", 2.0: "two", Decimal(3): "three", 10**30: "big", True + 3: "four"})
+    )
     for key in (1, 1.0, True, Decimal(1), Fraction(1), 1 + 0j):
         assert back[key] == "one"
     for key in (2, 2.0, Fraction(2)):

@@ -223,7 +223,9 @@ def unregistered_image() -> bytes:
     image = dumps(m(a=Money(5, "EUR"), b=pmap({Color.RED: [Color.BLUE]}), c=1))
     from support.pack_tools import reseal
 
-    return reseal(image.replace(b"test.Money", b"test.Funny").replace(b"test.Color", b"test.Honor"))
+    return reseal(
+        image.replace(b"test.Money", b"test.Funny").replace(b"test.Color", b"test.Honor")
+    )
 
 
 def test_value_without_its_codec_is_opaque_and_saved_again_unchanged() -> None:
@@ -256,7 +258,7 @@ def test_unknown_extension_type_is_opaque_and_saved_again_unchanged() -> None:
     assert root_message(back) == root_message(value)
 
 
-Point = namedtuple("Point", "x y")  # noqa: PYI024
+Point = namedtuple("Point", "x y")
 
 
 @pytest.mark.parametrize(
@@ -324,7 +326,9 @@ def test_codec_that_fails_names_itself() -> None:
 # ---- depth
 
 
-@pytest.mark.parametrize("make", [lambda x: [x], lambda x: (x,), lambda x: {"k": x}, lambda x: m(k=x)])
+@pytest.mark.parametrize(
+    "make", [lambda x: [x], lambda x: (x,), lambda x: {"k": x}, lambda x: m(k=x)]
+)
 def test_deep_values_raise_recursion_error(make: Any) -> None:
     value: Any = 1
     for _ in range(100_000):

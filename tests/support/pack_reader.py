@@ -132,8 +132,9 @@ class Reader:
         self.data, self.resolve = bytes(data), resolve
         check(data[:8] == MAGIC, "not a pack")
         check(len(data) >= HEADER.size, "truncated")
-        (_, self.version, size, self.domain, incompatible, _, _, n_imports, self.uuid, total,
-         self.root_offset, root_length, self.root_digest, reserved, crc) = HEADER.unpack_from(data)  # fmt: skip
+        fields = HEADER.unpack_from(data)
+        _, self.version, size, self.domain, incompatible, _, _, n_imports, self.uuid = fields[:9]
+        total, self.root_offset, root_length, self.root_digest, reserved, crc = fields[9:]
         check(total == len(data), "truncated or too long")
         self.end = total - 8 * n_imports
         check(self.end >= 96, "import table longer than the pack")

@@ -87,7 +87,15 @@ def reseal(data: bytes | bytearray) -> bytes:
     while offset + 29 <= end:
         try:
             size, message = _content(data, offset, end, digests)
-        except (BadPack, struct.error, ValueError, KeyError, RecursionError, TypeError, IndexError):
+        except (
+            BadPack,
+            struct.error,
+            ValueError,
+            KeyError,
+            RecursionError,
+            TypeError,
+            IndexError,
+        ):
             break
         except (OverflowError, UnicodeDecodeError):
             break
