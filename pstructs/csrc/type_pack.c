@@ -10,6 +10,8 @@
  */
 #include "pack.h"
 
+#include "blake2b.h"
+
 #include <structmember.h>
 
 /* ---- Pack */
@@ -457,6 +459,51 @@ static PyType_Spec writer_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = writer_type_slots,
 };
+
+/* ---- the units below, for their tests */
+
+PyObject *
+ps_py_crc32c(PyObject *module, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    PyObject *pair = Py_BuildValue("(kk)", (unsigned long)ps_crc32c(0, view.buf, (size_t)view.len),
+                                   (unsigned long)ps_crc32c_portable(0, view.buf, (size_t)view.len));
+    PyBuffer_Release(&view);
+    return pair;
+}
+
+PyObject *
+ps_py_digests(PyObject *module, PyObject *messages)
+{
+    PyObject *result = NULL;
+    if (!PyList_Check(messages)) {
+        return PyErr_Format(PyExc_TypeError, "a list of bytes is needed");
+    }
+    Py_ssize_t n = PyList_GET_SIZE(messages);
+    ps_blake2b_job *jobs = PyMem_New(ps_blake2b_job, (size_t)n + 1);
+    uint8_t *digests = PyMem_Malloc((size_t)n * PS_DIGEST_SIZE + 1);
+    if (jobs == NULL || digests == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        char *p;
+        Py_ssize_t len;
+        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(messages, i), &p, &len) < 0) {
+            goto done;
+        }
+        jobs[i] = (ps_blake2b_job){(const uint8_t *)p, (size_t)len, digests + PS_DIGEST_SIZE * i};
+    }
+    ps_blake2b_many(jobs, (size_t)n);
+    result = PyBytes_FromStringAndSize((const char *)digests, n * PS_DIGEST_SIZE);
+done:
+    PyMem_Free(jobs);
+    PyMem_Free(digests);
+    return result;
+}
 
 int
 ps_pack_types_init(ps_state *st, PyObject *module)
