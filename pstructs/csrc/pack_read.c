@@ -317,6 +317,9 @@ ps_record_parse(const ps_pack *pack, uint64_t offset, ps_record *r)
         if (r->level != PS_MAX_LEVEL || r->flags & (PS_RF_CHILDREN | PS_RF_WIDE_COUNT)) {
             return "a collision node has children or the wrong level";
         }
+        if (r->datamap < 2) {
+            return "a collision node has too few entries to be one";
+        }
         r->nodemap = UINT32_MAX;
         r->n_entries = r->datamap;
         r->count = r->n_entries;
@@ -342,12 +345,22 @@ ps_record_parse(const ps_pack *pack, uint64_t offset, ps_record *r)
                 return "the references of a node have an impossible width";
             }
             r->n_children = (uint32_t)ps_popcount(r->nodemap);
+            /* Not only wrong: with all bits set it would pass for a collision node. */
+            if (r->datamap & r->nodemap) {
+                return "an entry and a child stand at one position";
+            }
             need += 5 + (uint64_t)wide;
             r->refs = p + need;
             need += r->n_children * (uint64_t)(r->offset_width + r->import_width);
         }
         else if (r->flags & PS_RF_WIDE_COUNT) {
             return "reserved flags of a record are set";
+        }
+        if (PS_WIDTH < 32 && (r->datamap | r->nodemap) >> (PS_WIDTH & 31)) {
+            return "a bitmap is wider than a node";
+        }
+        if (r->datamap == 0 && r->n_children == 0) {
+            return "a node is empty";
         }
     }
     if (r->end_width == 0 || r->flags & PS_RF_RESERVED) {

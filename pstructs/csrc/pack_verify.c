@@ -298,12 +298,6 @@ verify_node(lens *v, const ps_record *r)
     ps_buf below = {NULL, 0, 0};
     bool collision = r->flags & PS_RF_COLLISION;
 
-    if (!collision && (bits & children)) {
-        return wrong(v, v->offset, "an entry and a child stand at one position");
-    }
-    if (PS_WIDTH < 32 && !collision && ((bits | children) >> (PS_WIDTH & 31))) {
-        return wrong(v, v->offset, "a bitmap is wider than a node");
-    }
     head[0] = (uint8_t)(r->kind | (collision ? PS_RF_COLLISION : 0));
     ps_store32(head + 1, r->datamap);
     ps_store32(head + 5, children);
