@@ -34,7 +34,9 @@ ps_node_new(ps_state *st, bool gc, int width, uint32_t datamap, uint32_t nodemap
             PyErr_NoMemory();
             return NULL;
         }
-        /* PyObject_Init without its calls. */
+        /* PyObject_Init without its calls. Fresh memory may look like the header of an
+         * immortal object, and since 3.12 Py_SET_REFCNT leaves those as they are. */
+        memset(n, 0, sizeof(PyObject));
         Py_SET_TYPE((PyObject *)n, (PyTypeObject *)Py_NewRef(st->node_plain));
         Py_SET_REFCNT((PyObject *)n, 1);
     }

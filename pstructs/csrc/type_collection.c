@@ -66,7 +66,7 @@ ps_collection_dealloc(PyObject *self)
     ps_slot root = c->tree.root;
     c->tree.root = 0;
     if (root && !ps_slot_is_packed(root)) {
-        Py_DECREF(ps_slot_obj(root));
+        ps_node_release(ps_slot_obj(root));
     }
     else if (root && st != NULL) {
         ps_slot_decref(st, root);
@@ -313,6 +313,14 @@ ps_types_traverse(ps_state *st, visitproc visit, void *arg)
 #define VISIT(name) Py_VISIT(st->name);
     EACH_TYPE(VISIT)
 #undef VISIT
+    /* The empty collections are untracked, as all collections of atoms: what they refer to
+     * is visited here, or the module and its types would keep each other alive. */
+    if (st->empty_map != NULL && Py_REFCNT(st->empty_map) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_map));
+    }
+    if (st->empty_set != NULL && Py_REFCNT(st->empty_set) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_set));
+    }
     Py_VISIT(st->abc_mapping);
     Py_VISIT(st->abc_set);
     return 0;
