@@ -70,6 +70,6 @@ ps_champ_iter_clear(ps_champ_iter *it)
 {
     it->entry = it->stop = NULL;
     while (it->level >= 0) {
-        Py_DECREF(it->node[it->level--]);
+        ps_node_release((PyObject *)it->node[it->level--]);
     }
 }

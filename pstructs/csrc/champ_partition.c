@@ -139,8 +139,10 @@ ps_champ_partition(ps_state *st, ps_tree t, int width, Py_ssize_t i, Py_ssize_t 
 {
     const Py_ssize_t units = PS_WIDTH * PS_WIDTH;
     *out = (ps_tree){.root = 0, .count = 0};
-    /* More parts than units: the surplus ones are empty. */
-    Py_ssize_t lo = i * units / n, hi = (i + 1) * units / n;
+    /* More parts than units: the surplus ones are empty. n may be any number: i * units
+     * needs more than 64 bits. */
+    Py_ssize_t lo = (Py_ssize_t)((__int128_t)i * units / n);
+    Py_ssize_t hi = (Py_ssize_t)(((__int128_t)i + 1) * units / n);
     if (t.root == 0 || lo == hi) {
         return 0;
     }

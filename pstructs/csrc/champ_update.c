@@ -417,8 +417,9 @@ retry:
             goto error;
         }
     }
-    if (PS_UNLIKELY(count_owned(p, level) < owned)) {
-        /* A collection during the allocations ran code that took a reference. */
+    if (PS_UNLIKELY(count_owned(p, level) != owned)) {
+        /* A collection during the allocations ran code that took a reference, or dropped
+         * one: then copying from a node would leave its last values to die half way. */
         for (int i = level; i >= 0; i--) {
             if (fresh[i] != NULL) {
                 ps_node_drop_shell(st, fresh[i]);

@@ -4,7 +4,8 @@
  *
  *   own trees on both sides     the trie algorithms, which skip what both share:
  *                               O(changes) for related collections
- *   items() with items()        through the diff of the two maps, likewise
+ *   items() with items()        through the diff of the two maps, likewise (- and ^)
+ *   items() & anything          asks the view, which hashes no value
  *   anything else               operators build a tree from the other side in
  *                               bulk; comparisons ask `in`
  *
@@ -119,6 +120,35 @@ items_minus_items(ps_state *st, PyObject *a, PyObject *b, bool symmetric)
     return result;
 }
 
+/* The elements of `from` that are in the items() view: the values in the view need no hash. */
+static PyObject *
+in_items(ps_state *st, PyObject *from, PyObject *items)
+{
+    ps_gather g;
+    ps_tree out;
+    PyObject *result = NULL, *item = NULL, *it = PyObject_GetIter(from);
+    if (it == NULL) {
+        return NULL;
+    }
+    ps_gather_init(&g);
+    while ((item = PyIter_Next(it)) != NULL) {
+        int in = PySequence_Contains(items, item);
+        if (in <= 0) {
+            Py_DECREF(item);
+        }
+        if (in < 0 || (in > 0 && ps_gather_push(&g, item) < 0)) {
+            goto done;
+        }
+    }
+    if (!PyErr_Occurred() && ps_gather_build(st, &g, 1, &out) == 0) {
+        result = ps_collection_new(st, 1, out);
+    }
+done:
+    ps_gather_clear(&g);
+    Py_DECREF(it);
+    return result;
+}
+
 /* ---- operators */
 
 /* A new PSet that owns out.root; self instead when nothing changed. */
@@ -139,6 +169,12 @@ combine(ps_state *st, PyObject *a, PyObject *b, set_op op)
     if (Py_TYPE(a) == st->items_view && Py_TYPE(b) == st->items_view &&
         (op == OP_SUBTRACT || op == OP_XOR)) {
         return items_minus_items(st, a, b, op == OP_XOR);
+    }
+    if (op == OP_AND && Py_TYPE(b) == st->items_view) {
+        return in_items(st, a, b);
+    }
+    if (op == OP_AND && Py_TYPE(a) == st->items_view) {
+        return in_items(st, b, a);
     }
     if (Py_TYPE(a) == st->keys_view && Py_TYPE(b) == st->keys_view) {
         if (tree_ops[op](st, map_tree(a), map_tree(b), 2, &out) < 0) {

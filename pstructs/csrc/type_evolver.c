@@ -61,7 +61,7 @@ evolver_clear(PyObject *op)
     Py_CLEAR(e->origin);
     PyObject *module = ((PyHeapTypeObject *)Py_TYPE(op))->ht_module;
     if (t.root && !ps_slot_is_packed(t.root)) {
-        Py_DECREF(ps_slot_obj(t.root));
+        ps_node_release(ps_slot_obj(t.root));
     }
     else if (t.root && module != NULL) {
         ps_slot_decref(PyModule_GetState(module), t.root);

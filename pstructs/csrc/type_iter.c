@@ -85,6 +85,9 @@ next_pair(ps_iterator *self, PyObject *key, PyObject *value)
         PyTuple_SET_ITEM(pair, 1, value);
         Py_DECREF(old_key);
         Py_DECREF(old_value);
+#if PY_VERSION_HEX >= 0x030E0000
+        ((PyTupleObject *)pair)->ob_hash = -1; /* tuples remember their hash since 3.14 */
+#endif
         /* The collector untracks a tuple of atoms; its new elements may not be atoms. */
         if (PS_UNLIKELY(PyType_IS_GC(Py_TYPE(key)) || PyType_IS_GC(Py_TYPE(value))) &&
             !PyObject_GC_IsTracked(pair)) {
