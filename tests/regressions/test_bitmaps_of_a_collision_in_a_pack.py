@@ -1,8 +1,8 @@
 """A record whose bitmaps looked like a collision node's was read as one.
 
-In the heap a collision node is known by a nodemap of all ones with its number of entries in datamap.
-A record with that nodemap and a datamap that overlaps it, or a collision record of no entries,
-became a node whose slots were counted wrongly: a read out of bounds.
+In the heap a collision node is known by a nodemap of all ones with its number of entries in
+datamap. A record with that nodemap and a datamap that overlaps it, or a collision record of no
+entries, became a node whose slots were counted wrongly: a read out of bounds.
 """
 
 from __future__ import annotations
