@@ -36,11 +36,11 @@ int ps_buf_add(ps_buf *b, const void *data, size_t n);
 /* ---- extension types: numbers are part of the format */
 enum {
     PS_EXT_REF = 1,       /* raw: a reference (8 bytes) to a record */
-    PS_EXT_ARRAY = 2,     /* raw: a reference to a raw record, then one message: dtype and shape */
-    PS_EXT_BIGINT = 3,    /* raw: two's complement, big-endian */
+    PS_EXT_ARRAY = 2, /* raw: a reference to a raw record, then one message: dtype and shape */
+    PS_EXT_BIGINT = 3, /* raw: two's complement, big-endian */
     PS_EXT_BYTEARRAY = 4, /* raw: the bytes */
     PS_EXT_SURROGATES = 5, /* raw: UTF-8 with lone surrogates */
-    PS_EXT_MESSAGE = 16,  /* from here to 31 the payload is one message */
+    PS_EXT_MESSAGE = 16, /* from here to 31 the payload is one message */
     PS_EXT_TUPLE = 16,
     PS_EXT_FROZENSET = 17,
     PS_EXT_SET = 18,
@@ -80,9 +80,9 @@ typedef struct ps_encoder ps_encoder;
 struct ps_encoder {
     ps_state *st;
     ps_buf *out;
-    PyObject *key;  /* borrowed: what error messages name; may be NULL */
-    bool in_key;    /* the key itself is being encoded */
-    bool has_refs;  /* set when a reference was written */
+    PyObject *key; /* borrowed: what error messages name; may be NULL */
+    bool in_key; /* the key itself is being encoded */
+    bool has_refs; /* set when a reference was written */
     int depth;
     /* Write a PMap or PSet, or bytes-like data, as records, and say where. 0 or -1. */
     int (*collection)(ps_encoder *e, PyObject *collection, ps_ref *ref);
@@ -95,7 +95,7 @@ int ps_msg_encode(ps_encoder *e, PyObject *value);
 /* The UTF-8 of key is exactly these n bytes. Lone surrogates never are. */
 bool ps_msg_str_equals(PyObject *key, const uint8_t *utf8, size_t n);
 
-/* ---- walking over encoded messages; nothing here allocates or runs Python code */
+/* ---- walking over encoded messages (msgpack_walk.c); nothing here allocates or runs Python code */
 /* Behind the message at p, or NULL when it is not a whole valid one. */
 const uint8_t *ps_msg_skip(const uint8_t *p, const uint8_t *end);
 
@@ -109,11 +109,11 @@ int ps_msg_refs(const uint8_t *p, const uint8_t *end, ps_msg_visit visit, void *
 typedef struct ps_decoder ps_decoder;
 struct ps_decoder {
     ps_state *st;
-    const uint8_t *p;   /* next byte */
+    const uint8_t *p; /* next byte */
     const uint8_t *end;
     const uint8_t *base; /* start of the pack: offsets in error messages */
     int depth;
-    void *pack;         /* for the hooks */
+    void *pack; /* for the hooks */
     /* New reference: what a reference names. top: it is the whole message. */
     PyObject *(*reference)(ps_decoder *d, ps_ref ref, bool top);
     /* New reference: a read-only memoryview of a raw record's data. */
@@ -126,10 +126,10 @@ PyObject *ps_msg_decode(ps_decoder *d);
 /* ---- the Python side, pstructs/_codecs.py, loaded once (msgpack_decode.c) */
 enum {
     PS_CODEC_ENCODERS = 0, /* dict: type -> (extension type, function) */
-    PS_CODEC_FIND = 1,     /* function: type -> such a pair, or None */
+    PS_CODEC_FIND = 1, /* function: type -> such a pair, or None */
     PS_CODEC_DECODERS = 2, /* dict: extension type -> function of the payload */
-    PS_CODEC_ARRAY = 3,    /* function: (memoryview, message) -> array */
-    PS_CODEC_OPAQUE = 4,   /* class of what nothing can decode */
+    PS_CODEC_ARRAY = 3, /* function: (memoryview, message) -> array */
+    PS_CODEC_OPAQUE = 4, /* class of what nothing can decode */
     PS_CODEC_COUNT = 5,
 };
 int ps_codecs_load(ps_state *st);

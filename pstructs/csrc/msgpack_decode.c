@@ -57,8 +57,7 @@ damaged_by_error(ps_decoder *d, const uint8_t *at)
 {
     PyObject *type, *value, *tb;
     if (PyErr_ExceptionMatches(PyExc_MemoryError) ||
-        PyErr_ExceptionMatches(PyExc_RecursionError) ||
-        !PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_ExceptionMatches(PyExc_RecursionError) || !PyErr_ExceptionMatches(PyExc_Exception)) {
         return NULL;
     }
     PyObject *root = ps_error_class(d->st, "PstructsError");
@@ -224,9 +223,9 @@ decode_ext(ps_decoder *d, const uint8_t *at, uint8_t code, size_t n, bool top)
             Py_DECREF(content);
             return damaged(d, at, "the content of a tuple or set is not an array");
         }
-        x = code == PS_EXT_TUPLE      ? PyList_AsTuple(content)
-            : code == PS_EXT_SET      ? PySet_New(content)
-                                      : PyFrozenSet_New(content);
+        x = code == PS_EXT_TUPLE ? PyList_AsTuple(content)
+            : code == PS_EXT_SET ? PySet_New(content)
+                                 : PyFrozenSet_New(content);
         Py_DECREF(content);
         return x ? x : damaged_by_error(d, at);
     }
@@ -323,13 +322,21 @@ decode(ps_decoder *d, bool top)
         return damaged(d, at, "it is cut off");
     }
     switch (c) {
-    case 0xC0: Py_RETURN_NONE;
-    case 0xC2: Py_RETURN_FALSE;
-    case 0xC3: Py_RETURN_TRUE;
-    case 0xC4: return decode_bytes(d, at, take(d, 1));
-    case 0xC5: return decode_bytes(d, at, take(d, 2));
-    case 0xC6: return decode_bytes(d, at, take(d, 4));
-    case 0xC7: case 0xC8: case 0xC9: {
+    case 0xC0:
+        Py_RETURN_NONE;
+    case 0xC2:
+        Py_RETURN_FALSE;
+    case 0xC3:
+        Py_RETURN_TRUE;
+    case 0xC4:
+        return decode_bytes(d, at, take(d, 1));
+    case 0xC5:
+        return decode_bytes(d, at, take(d, 2));
+    case 0xC6:
+        return decode_bytes(d, at, take(d, 4));
+    case 0xC7:
+    case 0xC8:
+    case 0xC9: {
         size_t n = take(d, 1 << (c - 0xC7));
         d->p++; /* the code, read again by decode_deep */
         return decode_deep(d, at, c, n, top);
@@ -346,24 +353,43 @@ decode(ps_decoder *d, bool top)
         memcpy(&x, &bits, 8);
         return PyFloat_FromDouble(x);
     }
-    case 0xCC: return PyLong_FromLong((long)take(d, 1));
-    case 0xCD: return PyLong_FromLong((long)take(d, 2));
-    case 0xCE: return PyLong_FromUnsignedLongLong(take(d, 4));
-    case 0xCF: return PyLong_FromUnsignedLongLong(take(d, 8));
-    case 0xD0: return PyLong_FromLong((int8_t)take(d, 1));
-    case 0xD1: return PyLong_FromLong((int16_t)take(d, 2));
-    case 0xD2: return PyLong_FromLong((int32_t)take(d, 4));
-    case 0xD3: return PyLong_FromLongLong((int64_t)take(d, 8));
-    case 0xD4: case 0xD5: case 0xD6: case 0xD7: case 0xD8:
+    case 0xCC:
+        return PyLong_FromLong((long)take(d, 1));
+    case 0xCD:
+        return PyLong_FromLong((long)take(d, 2));
+    case 0xCE:
+        return PyLong_FromUnsignedLongLong(take(d, 4));
+    case 0xCF:
+        return PyLong_FromUnsignedLongLong(take(d, 8));
+    case 0xD0:
+        return PyLong_FromLong((int8_t)take(d, 1));
+    case 0xD1:
+        return PyLong_FromLong((int16_t)take(d, 2));
+    case 0xD2:
+        return PyLong_FromLong((int32_t)take(d, 4));
+    case 0xD3:
+        return PyLong_FromLongLong((int64_t)take(d, 8));
+    case 0xD4:
+    case 0xD5:
+    case 0xD6:
+    case 0xD7:
+    case 0xD8:
         d->p++;
         return decode_deep(d, at, c, (size_t)1 << (c - 0xD4), top);
-    case 0xD9: return decode_str(d, at, take(d, 1));
-    case 0xDA: return decode_str(d, at, take(d, 2));
-    case 0xDB: return decode_str(d, at, take(d, 4));
-    case 0xDC: return decode_deep(d, at, 0x90, take(d, 2), top);
-    case 0xDD: return decode_deep(d, at, 0x90, take(d, 4), top);
-    case 0xDE: return decode_deep(d, at, 0x80, take(d, 2), top);
-    case 0xDF: return decode_deep(d, at, 0x80, take(d, 4), top);
+    case 0xD9:
+        return decode_str(d, at, take(d, 1));
+    case 0xDA:
+        return decode_str(d, at, take(d, 2));
+    case 0xDB:
+        return decode_str(d, at, take(d, 4));
+    case 0xDC:
+        return decode_deep(d, at, 0x90, take(d, 2), top);
+    case 0xDD:
+        return decode_deep(d, at, 0x90, take(d, 4), top);
+    case 0xDE:
+        return decode_deep(d, at, 0x80, take(d, 2), top);
+    case 0xDF:
+        return decode_deep(d, at, 0x80, take(d, 4), top);
     }
     return damaged(d, at, "byte C1 starts no value");
 }

@@ -147,10 +147,9 @@ open_file(PyObject *path, uint64_t *size)
         return -1;
     }
     int fd;
-    Py_BEGIN_ALLOW_THREADS
-    fd = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    Py_END_ALLOW_THREADS
-    if (fd >= 0 && fstat(fd, &info) == 0) {
+    Py_BEGIN_ALLOW_THREADS fd = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    Py_END_ALLOW_THREADS if (fd >= 0 && fstat(fd, &info) == 0)
+    {
         if (S_ISREG(info.st_mode)) {
             *size = (uint64_t)info.st_size;
             Py_DECREF(bytes);
@@ -222,10 +221,9 @@ ps_map_copy_file(ps_pack *pack, PyObject *path)
     }
     while (done < size) {
         ssize_t n;
-        Py_BEGIN_ALLOW_THREADS
-        n = read(fd, copy + done, size - done);
-        Py_END_ALLOW_THREADS
-        if (n < 0 && errno == EINTR && PyErr_CheckSignals() == 0) {
+        Py_BEGIN_ALLOW_THREADS n = read(fd, copy + done, size - done);
+        Py_END_ALLOW_THREADS if (n < 0 && errno == EINTR && PyErr_CheckSignals() == 0)
+        {
             continue;
         }
         if (n < 0) {

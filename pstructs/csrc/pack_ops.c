@@ -144,8 +144,7 @@ key_equals(ps_state *st, ps_pack *pack, const uint8_t *p, const uint8_t *end, Py
             return -1;
         }
         *after = p + h + n;
-        return (size_t)PyBytes_GET_SIZE(key) == n &&
-               memcmp(p + h, PyBytes_AS_STRING(key), n) == 0;
+        return (size_t)PyBytes_GET_SIZE(key) == n && memcmp(p + h, PyBytes_AS_STRING(key), n) == 0;
     }
     return key_equals_slow(st, pack, p, end, key, after);
 }
@@ -197,8 +196,7 @@ find_in_collision(ps_state *st, ps_pack *pack, uint64_t offset, int width, PyObj
         }
         if (equal) {
             *key_ref = ps_slot_pack(pack->id, (uint64_t)(p - pack->data));
-            *value_ref =
-                width == 2 ? ps_slot_pack(pack->id, (uint64_t)(after - pack->data)) : 0;
+            *value_ref = width == 2 ? ps_slot_pack(pack->id, (uint64_t)(after - pack->data)) : 0;
             return ps_pack_lost(st, pack) < 0 ? PS_ERROR : PS_FOUND;
         }
     }
@@ -227,8 +225,9 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
         const uint8_t *record = pack->data + offset, *end = pack->data + pack->end;
         uint8_t flags = record[PS_R_FLAGS];
         if (PS_UNLIKELY(record[PS_R_LEVEL] != level || (int)(flags & PS_RF_KIND) != width - 1)) {
-            return find_damage(st, pack, offset, "a node has another level or kind than its "
-                                                 "parent says");
+            return find_damage(st, pack, offset,
+                               "a node has another level or kind than its "
+                               "parent says");
         }
         int index;
         if (PS_LIKELY(level < PS_H1_LEVELS)) {
@@ -262,14 +261,13 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
             }
             if (nodemap & bit) {
                 p += stride * (size_t)ps_index(nodemap, bit);
-                unsigned import = import_width == 0   ? 0
-                                  : import_width == 1 ? p[0]
-                                                      : ps_load16(p);
+                unsigned import = import_width == 0 ? 0 : import_width == 1 ? p[0] : ps_load16(p);
                 uint64_t next = ps_load64(p + import_width) & masks[offset_width];
                 if (PS_LIKELY(import == 0)) {
                     if (PS_UNLIKELY(next >= offset)) {
-                        return find_damage(st, pack, offset, "a reference does not point "
-                                                             "backwards");
+                        return find_damage(st, pack, offset,
+                                           "a reference does not point "
+                                           "backwards");
                     }
                 }
                 else {
@@ -292,8 +290,7 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
             p += stride * (size_t)ps_popcount(nodemap);
         }
         if (!(datamap & bit)) {
-            return PS_UNLIKELY(pack->lost) && ps_pack_lost(st, pack) < 0 ? PS_ERROR
-                                                                         : PS_NOT_FOUND;
+            return PS_UNLIKELY(pack->lost) && ps_pack_lost(st, pack) < 0 ? PS_ERROR : PS_NOT_FOUND;
         }
         size_t n = (size_t)ps_popcount(datamap), i = (size_t)ps_index(datamap, bit);
         unsigned code = (flags & PS_RF_ENDS) >> PS_RF_ENDS_SHIFT;
@@ -343,8 +340,7 @@ pack_node(ps_state *st, ps_slot ref, int width, int level)
         return NULL;
     }
     if (r.kind != width - 1 || r.level != level) {
-        ps_pack_damaged(st, pack, offset,
-                        "a node has another level or kind than its parent says");
+        ps_pack_damaged(st, pack, offset, "a node has another level or kind than its parent says");
         return NULL;
     }
     /* Open the imports first: that may run Python code. */

@@ -139,8 +139,10 @@ ps_pack_open(ps_state *st, ps_pack *pack)
         return -1;
     }
     if ((uint64_t)imports * PS_PACK_SHORT_ID > total - PS_PACK_HEADER) {
-        ps_raise(st, "DamagedPackError", "the pack is damaged at byte 28: its import table of %u "
-                 "entries is longer than the pack; restore it from a copy", imports);
+        ps_raise(st, "DamagedPackError",
+                 "the pack is damaged at byte 28: its import table of %u "
+                 "entries is longer than the pack; restore it from a copy",
+                 imports);
         return -1;
     }
     pack->end = total - (uint64_t)imports * PS_PACK_SHORT_ID;
@@ -424,13 +426,20 @@ static PyObject *
 decode_at(ps_state *st, ps_pack *pack, const uint8_t *p, const uint8_t *end, bool in_value)
 {
     ps_decoder d = {
-        .st = st, .p = p, .end = end, .base = pack->data, .pack = pack,
-        .reference = nested_reference, .raw = raw_data, .depth = in_value ? 1 : 0,
+        .st = st,
+        .p = p,
+        .end = end,
+        .base = pack->data,
+        .pack = pack,
+        .reference = nested_reference,
+        .raw = raw_data,
+        .depth = in_value ? 1 : 0,
     };
     PyObject *x = ps_msg_decode(&d);
     if (x != NULL && in_value && d.p != end) {
         Py_CLEAR(x);
-        ps_pack_damaged(st, pack, (uint64_t)(d.p - pack->data), "a value is longer than its content");
+        ps_pack_damaged(st, pack, (uint64_t)(d.p - pack->data),
+                        "a value is longer than its content");
     }
     if (PS_UNLIKELY(pack->lost)) {
         Py_CLEAR(x);

@@ -94,8 +94,8 @@ verify_ref(void *arg, const uint8_t *p)
     if (r.kind != ref.kind || (ref.kind < PS_REC_VALUE && r.level != 0)) {
         return wrong(v, v->offset, "a reference names a record of another kind or level");
     }
-    if (ref.kind == PS_REC_VALUE && (!v->whole_value || p - 2 != v->value ||
-                                     p + PS_REF_SIZE != v->value_end)) {
+    if (ref.kind == PS_REC_VALUE &&
+        (!v->whole_value || p - 2 != v->value || p + PS_REF_SIZE != v->value_end)) {
         return wrong(v, v->offset, "an out-of-line value stands inside another value");
     }
     return ps_buf_add(&v->digests, r.at + PS_R_DIGEST, PS_DIGEST_SIZE);
@@ -440,9 +440,9 @@ ps_pack_verify(ps_state *st, ps_pack *pack)
         if ((r.kind < PS_REC_VALUE ? verify_node(&v, &r) : verify_content(&v, &r)) < 0) {
             goto done;
         }
-        if (v.offset == root && (r.kind != PS_REC_VALUE || v.offset + r.size != pack->end ||
-                                 memcmp(r.at + PS_R_DIGEST, pack->data + PS_H_ROOT_DIGEST,
-                                        PS_DIGEST_SIZE) != 0)) {
+        if (v.offset == root &&
+            (r.kind != PS_REC_VALUE || v.offset + r.size != pack->end ||
+             memcmp(r.at + PS_R_DIGEST, pack->data + PS_H_ROOT_DIGEST, PS_DIGEST_SIZE) != 0)) {
             wrong(&v, v.offset, "the root record is not what the header says");
             goto done;
         }

@@ -5,7 +5,7 @@
  *
  *     node in an importable pack       a reference (nothing is read but its digest)
  *     heap node that remembers such a place          the same
- *     heap node                        children first, then its own record
+ *     heap node                        its children's records, then its own
  *     record in a pack that may not be imported      its bytes, with new references
  *
  * so references point backwards by construction, and a parent stands right behind
@@ -31,9 +31,7 @@
  *
  * Cost: O(new nodes); about 150 ns an entry at a million.
  */
-#include "pack.h"
-
-#include "blake2b.h"
+#include "pack_writer.h"
 
 #ifdef __APPLE__
 #include <sys/random.h>
@@ -41,126 +39,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Where something is: import index << 40 | offset. */
-typedef uint64_t place;
-#define PLACE(import, offset) ((uint64_t)(import) << 40 | (offset))
-#define PLACE_IMPORT(p) ((uint32_t)((p) >> 40))
-#define PLACE_OFFSET(p) ((p) & PS_SLOT_MAX_OFFSET)
-
-typedef struct {
-    uint64_t record; /* offset in the image */
-    uint32_t size;
-    uint64_t message, length; /* in the arena */
-} digest_job;
-
-typedef struct {
-    ps_node *node; /* owned */
-    uint64_t offset;
-} saved_node;
-
-typedef struct {
-    uint64_t key; /* heap node or packed slot; 0: free */
-    place at;
-} memo_entry;
-
-enum { UNDECIDED = 0, COPY = UINT32_MAX }; /* else: import index */
-
-struct ps_writer {
-    ps_state *st;
-    ps_buf image, scratch, arena;
-    digest_job *jobs;
-    size_t n_done, n_jobs, jobs_cap; /* the first n_done are computed */
-    saved_node *saved;
-    size_t n_saved, saved_cap;
-    memo_entry *memo;
-    size_t memo_used, memo_size; /* size: a power of two */
-    uint32_t *decisions;         /* by pack id */
-    uint32_t n_decisions;
-    PyObject *packs;    /* list: every pack that was met, so that ids stay */
-    PyObject **imports; /* borrowed from packs; [1..n_imports] */
-    uint32_t n_imports, imports_cap;
-    PyObject *importable; /* borrowed while writing */
-    ps_encoder encoder;
-    size_t new_records;
-    int depth; /* of copied collections within collections */
-};
-
 static int write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *count);
 
-/* ---- small things */
-
-static int
-grow_array(void **array, size_t *cap, size_t used, size_t item)
-{
-    if (PS_LIKELY(used < *cap)) {
-        return 0;
-    }
-    size_t more = *cap ? *cap * 2 : 64;
-    void *p = PyMem_RawRealloc(*array, more * item);
-    if (p == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    *array = p;
-    *cap = more;
-    return 0;
-}
-
-static uint64_t
-mix(uint64_t x)
-{
-    x *= UINT64_C(0x9E3779B97F4A7C15);
-    return x ^ x >> 32;
-}
-
-static bool
-memo_find(const ps_writer *w, uint64_t key, place *at)
-{
-    if (w->memo_size == 0) {
-        return false;
-    }
-    for (size_t i = mix(key) & (w->memo_size - 1);; i = (i + 1) & (w->memo_size - 1)) {
-        if (w->memo[i].key == key) {
-            *at = w->memo[i].at;
-            return true;
-        }
-        if (w->memo[i].key == 0) {
-            return false;
-        }
-    }
-}
-
-static int
-memo_add(ps_writer *w, uint64_t key, place at)
-{
-    if (2 * (w->memo_used + 1) > w->memo_size) {
-        size_t size = w->memo_size ? 2 * w->memo_size : 64;
-        memo_entry *memo = PyMem_RawCalloc(size, sizeof *memo);
-        if (memo == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        for (size_t i = 0; i < w->memo_size; i++) {
-            if (w->memo[i].key) {
-                size_t k = mix(w->memo[i].key) & (size - 1);
-                while (memo[k].key) {
-                    k = (k + 1) & (size - 1);
-                }
-                memo[k] = w->memo[i];
-            }
-        }
-        PyMem_RawFree(w->memo);
-        w->memo = memo;
-        w->memo_size = size;
-    }
-    size_t i = mix(key) & (w->memo_size - 1);
-    while (w->memo[i].key) {
-        i = (i + 1) & (w->memo_size - 1);
-    }
-    w->memo[i] = (memo_entry){key, at};
-    w->memo_used++;
-    return 0;
-}
+/* ---- packs */
 
 /* The import index of the pack, or COPY; UNDECIDED with an exception. */
 static PS_NOINLINE uint32_t
@@ -194,7 +75,7 @@ decide(ps_writer *w, ps_pack *pack)
     }
     if (yes) {
         size_t cap = w->imports_cap;
-        if (grow_array((void **)&w->imports, &cap, w->n_imports + 1, sizeof *w->imports) < 0) {
+        if (ps_image_grow((void **)&w->imports, &cap, w->n_imports + 1, sizeof *w->imports) < 0) {
             return UNDECIDED;
         }
         w->imports_cap = (uint32_t)cap;
@@ -210,190 +91,7 @@ import_of(ps_writer *w, ps_pack *pack)
     return PS_LIKELY(d != UNDECIDED) ? d : decide(w, pack);
 }
 
-/* The record at a place: local ones are always well formed. */
-static const uint8_t *
-record_at(ps_writer *w, place at)
-{
-    if (PLACE_IMPORT(at) == 0) {
-        return w->image.data + PLACE_OFFSET(at);
-    }
-    return ((ps_pack *)w->imports[PLACE_IMPORT(at)])->data + PLACE_OFFSET(at);
-}
-
-/* Append n bytes to the image at a fresh offset; NULL on error. */
-static uint8_t *
-image_room(ps_writer *w, uint64_t n)
-{
-    if (PS_UNLIKELY(w->image.len + n > PS_SLOT_MAX_OFFSET - (1u << 20))) {
-        PyErr_SetString(PyExc_OverflowError, "a pack can't be larger than 2**40 bytes");
-        return NULL;
-    }
-    return ps_buf_room(&w->image, n);
-}
-
-static void
-seal_crc(uint8_t *record, size_t size)
-{
-    ps_store32(record, ps_crc32c(0, record + 4, size - 4));
-}
-
-/* Compute the digests of all jobs that wait, and the checksums of their records. */
-static void
-compute_digests(ps_writer *w)
-{
-    ps_blake2b_job batch[PS_WIDTH];
-    while (w->n_done < w->n_jobs) {
-        size_t left = w->n_jobs - w->n_done, k = left < PS_WIDTH ? left : PS_WIDTH;
-        const digest_job *jobs = w->jobs + w->n_done;
-        for (size_t i = 0; i < k; i++) {
-            batch[i] = (ps_blake2b_job){w->arena.data + jobs[i].message, jobs[i].length,
-                                        w->image.data + jobs[i].record + PS_R_DIGEST};
-        }
-        ps_blake2b_many(batch, k);
-        for (size_t i = 0; i < k; i++) {
-            seal_crc(w->image.data + jobs[i].record, jobs[i].size);
-        }
-        w->n_done += k;
-    }
-}
-
-/* The same for the jobs from mark on; they leave the stacks. */
-static void
-flush(ps_writer *w, size_t mark, uint64_t arena_mark)
-{
-    size_t done = w->n_done;
-    if (w->n_jobs > mark) {
-        w->n_done = done > mark ? done : mark;
-        compute_digests(w);
-        w->n_done = done < mark ? done : mark;
-        w->n_jobs = mark;
-        w->arena.len = arena_mark;
-    }
-}
-
-/* ---- references inside of messages */
-
-typedef struct {
-    ps_buf *list; /* offsets of references, relative to base */
-    const uint8_t *base;
-} ref_list;
-
-static int
-collect_ref(void *arg, const uint8_t *ref)
-{
-    ref_list *r = arg;
-    uint64_t at = (uint64_t)(ref - r->base);
-    return ps_buf_add(r->list, &at, sizeof at);
-}
-
-/* Offsets of all references in n_messages messages from p to end. 0, -1. */
-static int
-list_refs(ps_writer *w, const uint8_t *p, const uint8_t *end, ps_buf *list)
-{
-    ref_list r = {list, p};
-    while (p < end) {
-        const uint8_t *next = ps_msg_skip(p, end);
-        int found = next ? ps_msg_refs(p, end, collect_ref, &r) : -2;
-        if (found) {
-            if (found == -2) {
-                ps_raise(w->st, "DamagedPackError",
-                         "a value that is copied into a new pack is damaged; verify the pack it "
-                         "comes from");
-            }
-            return -1;
-        }
-        p = next;
-    }
-    return 0;
-}
-
-/* Append the messages [p, p + n) to out with the places in their references
- * blanked, and after them what `after` has, and the digests of the targets. */
-static int
-add_content(ps_writer *w, ps_buf *out, const uint8_t *p, size_t n, bool has_refs,
-            const uint8_t *after, size_t n_after)
-{
-    uint64_t start = out->len;
-    ps_buf list = {NULL, 0, 0};
-    int result = -1;
-    if (ps_buf_add(out, p, n) < 0) {
-        return -1;
-    }
-    if (has_refs && list_refs(w, p, p + n, &list) < 0) {
-        goto done;
-    }
-    if (n_after && ps_buf_add(out, after, n_after) < 0) {
-        goto done;
-    }
-    for (size_t i = 0; i < list.len; i += sizeof(uint64_t)) {
-        static const uint8_t empty[PS_DIGEST_SIZE];
-        uint64_t at = ps_load64(list.data + i);
-        ps_ref ref = ps_ref_load(p + at);
-        place to = PLACE(ref.import, ref.offset);
-        const uint8_t *digest = ref.offset ? record_at(w, to) + PS_R_DIGEST : empty;
-        memset(out->data + start + at + 1, 0, PS_REF_SIZE - 1);
-        if (ps_buf_add(out, digest, PS_DIGEST_SIZE) < 0) {
-            goto done;
-        }
-    }
-    result = 0;
-done:
-    ps_buf_clear(&list);
-    return result;
-}
-
-/* ---- value and raw records */
-
-static int
-start_content_record(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
-                     const uint8_t *data, uint64_t n, uint64_t *offset)
-{
-    uint64_t at = w->image.len, head = PS_R_CONTENT;
-    if (kind == PS_REC_RAW) {
-        head += (0 - (at + head)) & (PS_RAW_ALIGN - 1);
-    }
-    uint8_t *record = image_room(w, head + n);
-    if (record == NULL) {
-        return -1;
-    }
-    memset(record, 0, head);
-    memcpy(record + PS_R_DIGEST, digest, PS_DIGEST_SIZE);
-    record[PS_R_FLAGS] = kind;
-    ps_store64(record + PS_R_LENGTH, n);
-    if (n) { /* data may be NULL */
-        memcpy(record + head, data, n);
-    }
-    seal_crc(record, (size_t)(head + n));
-    w->image.len += head + n;
-    w->new_records++;
-    *offset = at;
-    return 0;
-}
-
-/* A value record of the message at p (not in the image). */
-static int
-write_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, uint64_t *offset)
-{
-    uint8_t digest[PS_DIGEST_SIZE], kind = PS_REC_VALUE;
-    if (has_refs) {
-        ps_buf message = {NULL, 0, 0};
-        if (ps_buf_add(&message, &kind, 1) < 0 ||
-            add_content(w, &message, p, n, true, NULL, 0) < 0) {
-            ps_buf_clear(&message);
-            return -1;
-        }
-        ps_blake2b_digest(message.data, message.len, digest);
-        ps_buf_clear(&message);
-    }
-    else {
-        ps_blake2b b;
-        ps_blake2b_init(&b);
-        ps_blake2b_update(&b, &kind, 1);
-        ps_blake2b_update(&b, p, n);
-        ps_blake2b_final(&b, digest);
-    }
-    return start_content_record(w, kind, digest, p, n, offset);
-}
+/* ---- what values refer to */
 
 static int
 hook_raw(ps_encoder *e, PyObject *data, ps_ref *ref)
@@ -410,7 +108,7 @@ hook_raw(ps_encoder *e, PyObject *data, ps_ref *ref)
     ps_blake2b_update(&b, view.buf, (size_t)view.len);
     ps_blake2b_final(&b, digest);
     *ref = (ps_ref){PS_REC_RAW, 0, 0};
-    int r = start_content_record(w, kind, digest, view.buf, (uint64_t)view.len, &ref->offset);
+    int r = ps_image_add_content(w, kind, digest, view.buf, (uint64_t)view.len, &ref->offset);
     PyBuffer_Release(&view);
     return r;
 }
@@ -433,7 +131,7 @@ hook_collection(ps_encoder *e, PyObject *collection, ps_ref *ref)
     e->out = &w->scratch;
     int r = write_slot(w, tree.root, width, 0, &at, &count);
     if (r == 0) {
-        flush(w, mark, arena_mark);
+        ps_image_flush(w, mark, arena_mark);
     }
     int depth = e->depth;
     *e = outer;
@@ -459,7 +157,7 @@ copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has
         return -1;
     }
     /* The copy is what is looked at: the file may change. */
-    if (list_refs(w, w->scratch.data + start, w->scratch.data + start + n, &list) < 0) {
+    if (ps_image_list_refs(w, w->scratch.data + start, w->scratch.data + start + n, &list) < 0) {
         goto done;
     }
     for (size_t i = 0; i < list.len; i += sizeof(uint64_t)) {
@@ -551,7 +249,7 @@ encode_value(ps_writer *w, PyObject *value, PyObject *key)
     size_t n = w->scratch.len - start;
     if (n > PS_VALUE_INLINE) {
         ps_ref ref = {PS_REC_VALUE, 0, 0};
-        if (write_value(w, w->scratch.data + start, n, e->has_refs, &ref.offset) < 0) {
+        if (ps_image_add_value(w, w->scratch.data + start, n, e->has_refs, &ref.offset) < 0) {
             return -1;
         }
         uint8_t *p = w->scratch.data + start;
@@ -565,134 +263,7 @@ encode_value(ps_writer *w, PyObject *value, PyObject *key)
     return 0;
 }
 
-/* ---- node records */
-
-typedef struct {
-    uint32_t n_entries, n_children;
-    uint64_t *ends; /* of the entries, relative to the payload */
-    place children[PS_WIDTH];
-    uint64_t count;
-} parts;
-
-static int
-width_of(uint64_t x)
-{
-    int k = 1;
-    while (x >>= 8) {
-        k++;
-    }
-    return k;
-}
-
-/* Append the record of a node whose payload is scratch from `start` on. digest:
- * copied, or NULL: computed later, from the message that goes into the arena. */
-static int
-append_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t nodemap,
-            const parts *t, uint64_t start, bool has_refs, const uint8_t *digest, place *at)
-{
-    bool collision = level == PS_MAX_LEVEL;
-    size_t length = w->scratch.len - start;
-    const uint8_t *payload = length ? w->scratch.data + start : (const uint8_t *)"";
-    uint64_t offset = w->image.len;
-    uint8_t flags = (uint8_t)(width - 1);
-    int end_code = length <= 0xFF ? 0 : length <= 0xFFFF ? 1 : 2;
-    if (length > UINT32_MAX) {
-        PyErr_SetString(PyExc_OverflowError, "the keys of one node are beyond 2**32 bytes");
-        return -1;
-    }
-    uint8_t *record = image_room(w, PS_R_NODE + 13 + 7u * PS_WIDTH +
-                                        ((uint64_t)t->n_entries << end_code) + length + 8);
-    if (record == NULL) {
-        return -1;
-    }
-    uint8_t *p = record + PS_R_NODE;
-    if (t->n_children) {
-        place most_offset = 0;
-        uint32_t most_import = 0;
-        for (uint32_t i = 0; i < t->n_children; i++) {
-            uint64_t o = PLACE_OFFSET(t->children[i]);
-            uint32_t m = PLACE_IMPORT(t->children[i]);
-            most_offset = o > most_offset ? o : most_offset;
-            most_import = m > most_import ? m : most_import;
-        }
-        int offset_width = width_of(most_offset);
-        int import_width = most_import == 0 ? 0 : most_import <= 0xFF ? 1 : 2;
-        flags |= PS_RF_CHILDREN;
-        ps_store32(p, nodemap);
-        p += 4;
-        if (t->count > UINT32_MAX) {
-            flags |= PS_RF_WIDE_COUNT;
-            ps_store64(p, t->count);
-            p += 8;
-        }
-        else {
-            ps_store32(p, (uint32_t)t->count);
-            p += 4;
-        }
-        *p++ = (uint8_t)(import_width << 4 | offset_width);
-        for (uint32_t i = 0; i < t->n_children; i++) {
-            /* Stores more than the width: what follows is written afterwards. */
-            ps_store16(p, (uint16_t)PLACE_IMPORT(t->children[i]));
-            p += import_width;
-            ps_store64(p, PLACE_OFFSET(t->children[i]));
-            p += offset_width;
-        }
-    }
-    for (uint32_t i = 0; i < t->n_entries; i++) {
-        if (end_code == 0) {
-            *p++ = (uint8_t)t->ends[i];
-        }
-        else if (end_code == 1) {
-            ps_store16(p, (uint16_t)t->ends[i]);
-            p += 2;
-        }
-        else {
-            ps_store32(p, (uint32_t)t->ends[i]);
-            p += 4;
-        }
-    }
-    memcpy(p, payload, length);
-    p += length;
-    if (collision) {
-        flags |= PS_RF_COLLISION;
-    }
-    record[PS_R_FLAGS] = (uint8_t)(flags | end_code << PS_RF_ENDS_SHIFT);
-    record[PS_R_LEVEL] = (uint8_t)level;
-    ps_store32(record + PS_R_DATAMAP, datamap);
-    size_t size = (size_t)(p - record);
-    w->image.len += size;
-    w->new_records++;
-    *at = offset;
-    if (digest != NULL) {
-        memcpy(record + PS_R_DIGEST, digest, PS_DIGEST_SIZE);
-        seal_crc(record, size);
-        return 0;
-    }
-    uint8_t digests[PS_DIGEST_SIZE * PS_WIDTH];
-    for (uint32_t i = 0; i < t->n_children; i++) {
-        memcpy(digests + PS_DIGEST_SIZE * i, record_at(w, t->children[i]) + PS_R_DIGEST,
-               PS_DIGEST_SIZE);
-    }
-    if (grow_array((void **)&w->jobs, &w->jobs_cap, w->n_jobs, sizeof *w->jobs) < 0) {
-        return -1;
-    }
-    uint64_t message = w->arena.len;
-    uint8_t *m = ps_buf_room(&w->arena, 9);
-    if (m == NULL) {
-        return -1;
-    }
-    m[0] = (uint8_t)((width - 1) | (collision ? PS_RF_COLLISION : 0));
-    ps_store32(m + 1, datamap);
-    ps_store32(m + 5, t->n_children ? nodemap : 0);
-    w->arena.len += 9;
-    if (add_content(w, &w->arena, payload, length, has_refs, digests,
-                    PS_DIGEST_SIZE * (size_t)t->n_children) < 0) {
-        return -1;
-    }
-    w->jobs[w->n_jobs++] =
-        (digest_job){offset, (uint32_t)size, message, w->arena.len - message};
-    return 0;
-}
+/* ---- nodes of the heap */
 
 /* Everything here waits for memory, so it is asked for in three steps, each one
  * node ahead of its use: the headers of the children of a node (while its own
@@ -930,12 +501,13 @@ write_heap_node(ps_writer *w, ps_node *n, int width, int level, place *at, uint6
             }
             t.count += below;
         }
-        flush(w, mark, arena_mark);
+        ps_image_flush(w, mark, arena_mark);
     }
     if (PS_UNLIKELY(level == PS_MAX_LEVEL) && sort_collision(w, start, &t) < 0) {
         goto done;
     }
-    if (append_node(w, width, level, n->datamap, n->nodemap, &t, start, has_refs, NULL, at) < 0) {
+    if (ps_image_add_node(w, width, level, n->datamap, n->nodemap, &t, start, has_refs, NULL, at) <
+        0) {
         goto done;
     }
     *count = t.count;
@@ -957,7 +529,9 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
     int result = -1, width = r->kind + 1;
     uint64_t few_ends[PS_WIDTH], start = w->scratch.len;
     bool has_refs = false;
-    parts t = {.n_entries = r->n_entries, .n_children = r->n_children, .ends = few_ends,
+    parts t = {.n_entries = r->n_entries,
+               .n_children = r->n_children,
+               .ends = few_ends,
                .count = r->count};
     if (t.n_entries > PS_WIDTH) {
         t.ends = PyMem_RawMalloc(t.n_entries * sizeof *t.ends);
@@ -987,8 +561,8 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
             goto done;
         }
     }
-    result = append_node(w, width, r->level, r->datamap, r->nodemap, &t, start, has_refs,
-                         r->at + PS_R_DIGEST, at);
+    result = ps_image_add_node(w, width, r->level, r->datamap, r->nodemap, &t, start, has_refs,
+                               r->at + PS_R_DIGEST, at);
 done:
     w->scratch.len = start;
     if (t.ends != few_ends) {
@@ -1018,7 +592,7 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
         return 0;
     }
     uint64_t slot = ps_slot_pack(pack->id, offset);
-    if (memo_find(w, slot, at)) {
+    if (ps_memo_find(w, slot, at)) {
         return 0;
     }
     if (Py_EnterRecursiveCall(" while saving a value")) {
@@ -1031,11 +605,11 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
         PyErr_SetString(PyExc_RecursionError, "collections nest too deep to be copied");
     }
     else if (kind == PS_REC_RAW) {
-        result = start_content_record(w, kind, r.at + PS_R_DIGEST, r.content, r.length, at);
+        result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, r.content, r.length, at);
     }
     else if (kind == PS_REC_VALUE) {
         if (copy_messages(w, pack, r.content, (size_t)r.length, &has_refs) == 0) {
-            result = start_content_record(w, kind, r.at + PS_R_DIGEST, w->scratch.data + start,
+            result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, w->scratch.data + start,
                                           r.length, at);
         }
         w->scratch.len = start;
@@ -1048,7 +622,7 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
     if (result == 0 && ps_pack_lost(w->st, pack) < 0) {
         result = -1;
     }
-    return result < 0 ? -1 : memo_add(w, slot, *at);
+    return result < 0 ? -1 : ps_memo_add(w, slot, *at);
 }
 
 /* A node slot of any kind: where it is in the new pack's eyes. */
@@ -1073,7 +647,7 @@ write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *c
         }
     }
     bool shared = Py_REFCNT(n) > 1;
-    if (shared && memo_find(w, s, at)) {
+    if (shared && ps_memo_find(w, s, at)) {
         ps_record r;
         ps_pack local = {.data = w->image.data, .size = w->image.len, .end = w->image.len};
         /* Its count is in its record. */
@@ -1085,17 +659,17 @@ write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *c
         /* A value may hold an older version of the map that it stands in, and so meet a
          * node whose digest still waits for its siblings. */
         if (w->n_done < w->n_jobs && PLACE_OFFSET(*at) >= w->jobs[w->n_done].record) {
-            compute_digests(w);
+            ps_image_compute_digests(w);
         }
         return 0;
     }
     if (write_heap_node(w, n, width, level, at, count) < 0 ||
-        grow_array((void **)&w->saved, &w->saved_cap, w->n_saved, sizeof *w->saved) < 0) {
+        ps_image_grow((void **)&w->saved, &w->saved_cap, w->n_saved, sizeof *w->saved) < 0) {
         return -1;
     }
     Py_INCREF(n);
     w->saved[w->n_saved++] = (saved_node){n, PLACE_OFFSET(*at)};
-    return shared ? memo_add(w, s, *at) : 0;
+    return shared ? ps_memo_add(w, s, *at) : 0;
 }
 
 /* ---- the whole */
@@ -1121,13 +695,13 @@ write_all(ps_writer *w, PyObject *value, const uint8_t *uuid)
     memset(h, 0, PS_PACK_HEADER);
     w->image.len = PS_PACK_HEADER;
     if (ps_msg_encode(&w->encoder, value) < 0 ||
-        write_value(w, w->scratch.data, w->scratch.len, w->encoder.has_refs, &root) < 0) {
+        ps_image_add_value(w, w->scratch.data, w->scratch.len, w->encoder.has_refs, &root) < 0) {
         return -1;
     }
     uint64_t end = w->image.len;
     for (uint32_t i = 1; i <= w->n_imports; i++) {
-        if (ps_buf_add(&w->image, ((ps_pack *)w->imports[i])->data + PS_H_UUID,
-                       PS_PACK_SHORT_ID) < 0) {
+        if (ps_buf_add(&w->image, ((ps_pack *)w->imports[i])->data + PS_H_UUID, PS_PACK_SHORT_ID) <
+            0) {
             return -1;
         }
     }
@@ -1180,7 +754,10 @@ ps_writer_new(ps_state *st, PyObject *value, PyObject *importable, const uint8_t
     w->importable = importable;
     w->packs = PyList_New(0);
     w->encoder = (ps_encoder){
-        .st = st, .out = &w->scratch, .collection = hook_collection, .raw = hook_raw,
+        .st = st,
+        .out = &w->scratch,
+        .collection = hook_collection,
+        .raw = hook_raw,
     };
     if (w->packs == NULL || write_all(w, value, uuid) < 0) {
         ps_writer_free(w);
@@ -1219,9 +796,9 @@ ps_writer_new_records(const ps_writer *w)
 int
 ps_writer_adopt(ps_writer *w, ps_pack *pack)
 {
-    if (pack->size != w->image.len ||
-        memcmp(pack->data, w->image.data, PS_PACK_HEADER) != 0) {
-        PyErr_SetString(PyExc_ValueError, "adopt() needs the pack that this writer's image became");
+    if (pack->size != w->image.len || memcmp(pack->data, w->image.data, PS_PACK_HEADER) != 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "adopt() needs the pack that this writer's image became");
         return -1;
     }
     size_t n = w->n_saved;

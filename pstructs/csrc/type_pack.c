@@ -137,8 +137,8 @@ pack_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     /* Import chains are as long as the history of a store. */
-    Py_TRASHCAN_BEGIN(self, pack_dealloc)
-    if (pack->weakrefs != NULL) {
+    Py_TRASHCAN_BEGIN(self, pack_dealloc) if (pack->weakrefs != NULL)
+    {
         PyObject_ClearWeakRefs(self);
     }
     if (pack->id) {
@@ -146,10 +146,17 @@ pack_dealloc(PyObject *self)
     }
     pack_clear(self);
     switch (pack->storage) {
-    case PS_PACK_VIEW: PyBuffer_Release(&pack->view); break;
-    case PS_PACK_MAP: ps_map_close(pack); break;
-    case PS_PACK_COPY: PyMem_RawFree((void *)(uintptr_t)pack->data); break;
-    case PS_PACK_NONE: break;
+    case PS_PACK_VIEW:
+        PyBuffer_Release(&pack->view);
+        break;
+    case PS_PACK_MAP:
+        ps_map_close(pack);
+        break;
+    case PS_PACK_COPY:
+        PyMem_RawFree((void *)(uintptr_t)pack->data);
+        break;
+    case PS_PACK_NONE:
+        break;
     }
     PyMem_RawFree(pack->checked);
     PyMem_RawFree(pack->imports);
@@ -171,9 +178,9 @@ pack_repr(PyObject *self)
 {
     ps_pack *pack = (ps_pack *)self;
     const uint8_t *id = pack->data + PS_H_UUID;
-    return PyUnicode_FromFormat("<pstructs.packs.Pack %02x%02x%02x%02x...: %llu bytes, %u imports>",
-                                id[0], id[1], id[2], id[3], (unsigned long long)pack->size,
-                                pack->n_imports);
+    return PyUnicode_FromFormat(
+        "<pstructs.packs.Pack %02x%02x%02x%02x...: %llu bytes, %u imports>", id[0], id[1], id[2],
+        id[3], (unsigned long long)pack->size, pack->n_imports);
 }
 
 static PyObject *
@@ -266,10 +273,9 @@ PyDoc_STRVAR(from_file_doc,
              "from_file(path, *, trusted=True, resolve=None, owner=None)\n--\n\n"
              "Open a pack file. trusted: map it; otherwise read and verify it whole first.");
 PyDoc_STRVAR(root_doc, "root($self, /)\n--\n\nThe root value. Collections open lazily, in place.");
-PyDoc_STRVAR(verify_doc,
-             "verify($self, /)\n--\n\n"
-             "Check every byte; the number of records. DamagedPackError names the "
-             "offset.");
+PyDoc_STRVAR(verify_doc, "verify($self, /)\n--\n\n"
+                         "Check every byte; the number of records. DamagedPackError names the "
+                         "offset.");
 
 static PyMethodDef pack_methods[] = {
     {"from_buffer", (PyCFunction)(void (*)(void))static_from_buffer,
@@ -348,8 +354,8 @@ writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    self->writer = ps_writer_new(st, value, importable == Py_None ? NULL : importable,
-                                 (const uint8_t *)uuid);
+    self->writer =
+        ps_writer_new(st, value, importable == Py_None ? NULL : importable, (const uint8_t *)uuid);
     if (self->writer == NULL) {
         Py_CLEAR(self);
     }
@@ -469,8 +475,9 @@ ps_py_crc32c(PyObject *module, PyObject *data)
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    PyObject *pair = Py_BuildValue("(kk)", (unsigned long)ps_crc32c(0, view.buf, (size_t)view.len),
-                                   (unsigned long)ps_crc32c_portable(0, view.buf, (size_t)view.len));
+    PyObject *pair =
+        Py_BuildValue("(kk)", (unsigned long)ps_crc32c(0, view.buf, (size_t)view.len),
+                      (unsigned long)ps_crc32c_portable(0, view.buf, (size_t)view.len));
     PyBuffer_Release(&view);
     return pair;
 }

@@ -1,0 +1,88 @@
+/* pack_writer.h -- the state of one save, shared by pack_image.c (bytes of records)
+ * and pack_write.c (the walk over the value). Nobody else includes it.
+ */
+#ifndef PS_PACK_WRITER_H
+#define PS_PACK_WRITER_H
+
+#include "blake2b.h"
+#include "pack.h"
+
+/* Where something is: import index << 40 | offset. */
+typedef uint64_t place;
+#define PLACE(import, offset) ((uint64_t)(import) << 40 | (offset))
+#define PLACE_IMPORT(p) ((uint32_t)((p) >> 40))
+#define PLACE_OFFSET(p) ((p) & PS_SLOT_MAX_OFFSET)
+
+typedef struct {
+    uint64_t record; /* offset in the image */
+    uint32_t size;
+    uint64_t message, length; /* in the arena */
+} digest_job;
+
+typedef struct {
+    ps_node *node; /* owned */
+    uint64_t offset;
+} saved_node;
+
+typedef struct {
+    uint64_t key; /* heap node or packed slot; 0: free */
+    place at;
+} memo_entry;
+
+enum { UNDECIDED = 0, COPY = UINT32_MAX }; /* else: import index */
+
+struct ps_writer {
+    ps_state *st;
+    ps_buf image, scratch, arena;
+    digest_job *jobs;
+    size_t n_done, n_jobs, jobs_cap; /* the first n_done are computed */
+    saved_node *saved;
+    size_t n_saved, saved_cap;
+    memo_entry *memo;
+    size_t memo_used, memo_size; /* size: a power of two */
+    uint32_t *decisions;         /* by pack id */
+    uint32_t n_decisions;
+    PyObject *packs;    /* list: every pack that was met, so that ids stay */
+    PyObject **imports; /* borrowed from packs; [1..n_imports] */
+    uint32_t n_imports, imports_cap;
+    PyObject *importable; /* borrowed while writing */
+    ps_encoder encoder;
+    size_t new_records;
+    int depth; /* of copied collections within collections */
+};
+
+/* What a node record is made of, besides its payload. */
+typedef struct {
+    uint32_t n_entries, n_children;
+    uint64_t *ends; /* of the entries, relative to the payload */
+    place children[PS_WIDTH];
+    uint64_t count;
+} parts;
+
+/* ---- pack_image.c. All return 0, or -1 with an exception, unless said otherwise. */
+/* Make room for one more item behind `used`. */
+int ps_image_grow(void **array, size_t *cap, size_t used, size_t item);
+/* What was written already: by heap node or packed slot. */
+bool ps_memo_find(const ps_writer *w, uint64_t key, place *at);
+int ps_memo_add(ps_writer *w, uint64_t key, place at);
+/* The record at a place. */
+const uint8_t *ps_image_record(const ps_writer *w, place at);
+/* Compute the digests of all jobs that wait, and the checksums of their records. */
+void ps_image_compute_digests(ps_writer *w);
+/* The same for the jobs from mark on, which leave the stacks. They may have been
+ * computed already. */
+void ps_image_flush(ps_writer *w, size_t mark, uint64_t arena_mark);
+/* Append the offsets (u64, from p) of all references in the messages [p, end) to list. */
+int ps_image_list_refs(ps_writer *w, const uint8_t *p, const uint8_t *end, ps_buf *list);
+/* A value or raw record whose digest is known, of n bytes that lie outside the image. */
+int ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
+                         const uint8_t *data, uint64_t n, uint64_t *offset);
+/* A value record of the message at p. */
+int ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, uint64_t *offset);
+/* The record of a node whose payload is scratch from `start` on. digest: copied, or NULL:
+ * computed later, from the message that goes into the arena. */
+int ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t nodemap,
+                      const parts *t, uint64_t start, bool has_refs, const uint8_t *digest,
+                      place *at);
+
+#endif
