@@ -11,6 +11,7 @@
 
 typedef struct {
     PyObject_HEAD
+    ps_state *st;      /* lives as long as the type, which this object holds */
     ps_champ_iter it;
     Py_ssize_t left;   /* entries still to come */
     ps_kind kind;
@@ -25,6 +26,7 @@ ps_iterator_new(ps_state *st, ps_tree t, int width, ps_kind kind)
     if (self == NULL) {
         return NULL;
     }
+    self->st = st;
     self->it.level = -1;
     self->left = t.count;
     self->kind = kind;
@@ -111,7 +113,7 @@ static PS_NOINLINE PyObject *
 next_slow(PyObject *op)
 {
     ps_iterator *self = (ps_iterator *)op;
-    ps_state *st = ps_final_state(op);
+    ps_state *st = self->st;
     const ps_slot *entry;
     if (PS_UNLIKELY(self->running)) {
         PyErr_SetString(PyExc_ValueError, "this iterator is being advanced already");
