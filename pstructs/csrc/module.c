@@ -50,6 +50,9 @@ core_exec(PyObject *module)
 #endif
     if (ps_node_init(st, module) < 0 || ps_hash_init(st) < 0 || ps_types_init(st, module) < 0 ||
         ps_pack_types_init(st, module) < 0) {
+        if (!PyErr_Occurred()) {
+            PyErr_NoMemory(); /* PyType_FromModuleAndSpec may forget to say it (3.11) */
+        }
         return -1;
     }
     if (PyModule_AddStringConstant(module, "BUILD", build_kind) < 0) {
@@ -145,6 +148,10 @@ static PyMethodDef core_methods[] = {
 
 static PyModuleDef_Slot core_slots[] = {
     {Py_mod_exec, core_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    /* All state is the module's: interpreters share nothing, and need no common lock. */
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
     {0, NULL},
 };
 

@@ -1,4 +1,4 @@
-"""Nodes and the module come and go without leaving memory behind."""
+"""Nodes, the module and interpreters come and go without leaving memory behind."""
 
 from __future__ import annotations
 
@@ -57,3 +57,34 @@ def test_nodes_in_memory_that_looks_immortal_are_freed() -> None:
 def test_a_dropped_module_is_collected() -> None:
     """The untracked empty map kept PMap, and so the whole module, alive for ever."""
     assert int(run(LOAD_AND_DROP)) <= 1
+
+
+INTERPRETERS = """
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+import pstructs
+CODE = '''
+import sys
+sys.path[:] = PATH
+import pstructs
+a = pstructs.pmap({i: [i] for i in range(100)})
+e = a.evolver()
+e["itself"] = e
+iterator = iter(a.items())
+next(iterator)
+'''
+for _ in range(3):
+    each = interpreters.create()
+    result = interpreters.run_string(each, CODE.replace("PATH", repr(sys.path)))
+    assert result is None, result
+    interpreters.destroy(each)
+print(len(pstructs.pmap(dict(a=1))))
+"""
+
+
+def test_interpreters_load_their_own_module() -> None:
+    """3.12 refused the module where an interpreter has a lock of its own."""
+    assert run(INTERPRETERS) == "1"
