@@ -23,10 +23,11 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     ps_tree tree;
-    PyObject *origin;     /* the collection it started from or last gave out; NULL when changed since */
+    PyObject
+        *origin; /* the collection it started from or last gave out; NULL when changed since */
     PyObject *weakrefs;
     int width;
-    bool busy;            /* an operation is in progress: writes are refused */
+    bool busy; /* an operation is in progress: writes are refused */
 } ps_evolver;
 
 /* What a view or an iterator shows. Elements of a PSet are its keys. */
@@ -125,7 +126,7 @@ int ps_tree_of_keys(ps_state *st, ps_tree map, ps_tree *out);
 #define PS_GATHER_SMALL 32
 typedef struct {
     PyObject **items;
-    Py_ssize_t n;   /* objects in items */
+    Py_ssize_t n; /* objects in items */
     Py_ssize_t cap;
     PyObject *small[PS_GATHER_SMALL];
 } ps_gather;
@@ -195,7 +196,8 @@ PyObject *ps_pmap(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyO
 PyObject *ps_m(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *ps_pset(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *ps_s(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
-PyObject *ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames);
 PyObject *ps_check(PyObject *module, PyObject *collection);
 
 /* type_diff.c: Python functions of the module. */

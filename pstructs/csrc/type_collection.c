@@ -55,8 +55,7 @@ ps_collection_dealloc(PyObject *self)
 {
     ps_collection *c = (ps_collection *)self;
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, ps_collection_dealloc)
-    PyTypeObject *type = Py_TYPE(self);
+    Py_TRASHCAN_BEGIN(self, ps_collection_dealloc) PyTypeObject *type = Py_TYPE(self);
     bool exact = type->tp_dealloc == ps_collection_dealloc;
     /* The collector may have cleared the type already, when all die together. */
     ps_state *st = ps_state_of_operand(self);
@@ -304,8 +303,8 @@ ps_types_init(ps_state *st, PyObject *module)
 }
 
 #define EACH_TYPE(X)                                                                              \
-    X(map) X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view)         \
-    X(iterator)
+    X(map)                                                                                        \
+    X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)

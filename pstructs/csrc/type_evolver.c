@@ -74,8 +74,8 @@ evolver_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, evolver_dealloc)
-    if (((ps_evolver *)op)->weakrefs != NULL) {
+    Py_TRASHCAN_BEGIN(op, evolver_dealloc) if (((ps_evolver *)op)->weakrefs != NULL)
+    {
         PyObject_ClearWeakRefs(op);
     }
     evolver_clear(op);
@@ -314,11 +314,13 @@ static PyMethodDef map_evolver_methods[] = {
     {"discard", evolver_discard, METH_O,
      "discard($self, key, /)\n--\n\nRemove key if it is there. Returns the evolver."},
     {"update", (PyCFunction)(void (*)(void))evolver_update, METH_FASTCALL,
-     "update($self, /, *maps)\n--\n\nSet every entry of the mappings or pairs. Returns the evolver."},
+     "update($self, /, *maps)\n--\n\nSet every entry of the mappings or pairs. Returns the "
+     "evolver."},
     {"get", (PyCFunction)(void (*)(void))evolver_get, METH_FASTCALL | METH_KEYWORDS,
      "get($self, /, key, default=None)\n--\n\nThe value of key, or default."},
     {"is_dirty", evolver_is_dirty, METH_NOARGS,
-     "is_dirty($self, /)\n--\n\nWhether something changed since the start or the last persistent()."},
+     "is_dirty($self, /)\n--\n\nWhether something changed since the start or the last "
+     "persistent()."},
     {"persistent", evolver_persistent, METH_NOARGS,
      "persistent($self, /)\n--\n\nThe contents as a PMap. The evolver can be used further."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
@@ -335,9 +337,11 @@ static PyMethodDef set_evolver_methods[] = {
     {"discard", evolver_discard, METH_O,
      "discard($self, element, /)\n--\n\nRemove element if it is there. Returns the evolver."},
     {"update", (PyCFunction)(void (*)(void))evolver_update, METH_FASTCALL,
-     "update($self, /, *iterables)\n--\n\nAdd every element of the iterables. Returns the evolver."},
+     "update($self, /, *iterables)\n--\n\nAdd every element of the iterables. Returns the "
+     "evolver."},
     {"is_dirty", evolver_is_dirty, METH_NOARGS,
-     "is_dirty($self, /)\n--\n\nWhether something changed since the start or the last persistent()."},
+     "is_dirty($self, /)\n--\n\nWhether something changed since the start or the last "
+     "persistent()."},
     {"persistent", evolver_persistent, METH_NOARGS,
      "persistent($self, /)\n--\n\nThe contents as a PSet. The evolver can be used further."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
@@ -353,7 +357,9 @@ static PyMemberDef evolver_members[] = {
 #define EVOLVER_SLOTS                                                                             \
     {Py_tp_dealloc, evolver_dealloc}, {Py_tp_traverse, evolver_traverse},                         \
         {Py_tp_clear, evolver_clear}, {Py_tp_members, evolver_members},                           \
-        {Py_sq_contains, evolver_contains}
+    {                                                                                             \
+        Py_sq_contains, evolver_contains                                                          \
+    }
 
 static PyType_Slot map_evolver_slots[] = {
     {Py_tp_doc, "Mutable builder of a PMap: m.evolver() makes one, persistent() ends it."},

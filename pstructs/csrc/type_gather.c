@@ -44,8 +44,8 @@ gather_reserve(ps_gather *g, Py_ssize_t more)
         PyErr_NoMemory();
         return -1;
     }
-    PyObject **items = PyMem_Realloc(g->items == g->small ? NULL : g->items,
-                                     (size_t)cap * sizeof(PyObject *));
+    PyObject **items =
+        PyMem_Realloc(g->items == g->small ? NULL : g->items, (size_t)cap * sizeof(PyObject *));
     if (items == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -272,9 +272,10 @@ gather_map(ps_state *st, ps_gather *g, PyObject *source)
     }
     if (rc == 0) {
         if (!ps_is_iterable(source)) {
-            PyErr_Format(PyExc_TypeError,
-                         "a map is made from a mapping or from (key, value) pairs, not from %.200s",
-                         Py_TYPE(source)->tp_name);
+            PyErr_Format(
+                PyExc_TypeError,
+                "a map is made from a mapping or from (key, value) pairs, not from %.200s",
+                Py_TYPE(source)->tp_name);
             return -1;
         }
         return gather_pairs(g, source);

@@ -66,8 +66,7 @@ iterator_dealloc(PyObject *op)
     ps_iterator *self = (ps_iterator *)op;
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, iterator_dealloc)
-    Py_CLEAR(self->pair);
+    Py_TRASHCAN_BEGIN(op, iterator_dealloc) Py_CLEAR(self->pair);
     ps_champ_iter_clear(&self->it);
     type->tp_free(op);
     Py_DECREF(type);
@@ -165,8 +164,10 @@ iterator_next(PyObject *op)
     self->it.entry = entry + self->it.width;
     self->left--;
     switch (self->kind) {
-    case PS_KEYS: return Py_NewRef(ps_slot_obj(entry[0]));
-    case PS_VALUES: return Py_NewRef(ps_slot_obj(last));
+    case PS_KEYS:
+        return Py_NewRef(ps_slot_obj(entry[0]));
+    case PS_VALUES:
+        return Py_NewRef(ps_slot_obj(last));
     default:
         return next_pair(self, Py_NewRef(ps_slot_obj(entry[0])), Py_NewRef(ps_slot_obj(last)));
     }

@@ -128,9 +128,13 @@ map_find(PyObject *self, PyObject *key, PyObject **value)
 {
     ps_probe p;
     switch (ps_champ_probe(ps_tree_of(self).root, 2, key, &p)) {
-    case PS_PROBE_HIT: *value = Py_NewRef(ps_slot_obj(p.at)); return PS_FOUND;
-    case PS_PROBE_MISS: return PS_NOT_FOUND;
-    default: return ps_champ_get_from(ps_collection_state(self), &p, key, value);
+    case PS_PROBE_HIT:
+        *value = Py_NewRef(ps_slot_obj(p.at));
+        return PS_FOUND;
+    case PS_PROBE_MISS:
+        return PS_NOT_FOUND;
+    default:
+        return ps_champ_get_from(ps_collection_state(self), &p, key, value);
     }
 }
 
@@ -150,9 +154,12 @@ map_contains(PyObject *self, PyObject *key)
 {
     ps_probe p;
     switch (ps_champ_probe(ps_tree_of(self).root, 2, key, &p)) {
-    case PS_PROBE_HIT: return 1;
-    case PS_PROBE_MISS: return 0;
-    default: return ps_champ_contains_from(ps_collection_state(self), &p, 2, key);
+    case PS_PROBE_HIT:
+        return 1;
+    case PS_PROBE_MISS:
+        return 0;
+    default:
+        return ps_champ_contains_from(ps_collection_state(self), &p, 2, key);
     }
 }
 
@@ -469,8 +476,8 @@ map_repr(PyObject *self)
         goto done;
     }
     while ((pair = PyIter_Next(it)) != NULL) {
-        PyObject *part = PyUnicode_FromFormat("%R: %R", PyTuple_GET_ITEM(pair, 0),
-                                              PyTuple_GET_ITEM(pair, 1));
+        PyObject *part =
+            PyUnicode_FromFormat("%R: %R", PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
         Py_DECREF(pair);
         if (part == NULL || PyList_Append(parts, part) < 0) {
             Py_XDECREF(part);
@@ -615,7 +622,8 @@ static PyMethodDef map_methods[] = {
      "update($self, /, *maps)\n--\n\nA map with the entries of maps as well; the rightmost value "
      "wins."},
     {"update_with", (PyCFunction)(void (*)(void))map_update_with, METH_FASTCALL,
-     "update_with($self, update_fn, /, *maps)\n--\n\nAs update(); where a key is there already its "
+     "update_with($self, update_fn, /, *maps)\n--\n\nAs update(); where a key is there already "
+     "its "
      "value becomes\nupdate_fn(old, new)."},
     {"evolver", map_evolver, METH_NOARGS,
      "evolver($self, /)\n--\n\nA mutable builder that starts from this map."},
@@ -629,7 +637,8 @@ static PyMethodDef map_methods[] = {
      "iteritems($self, /)\n--\n\nIterate over the (key, value) pairs."},
     {"copy", map_copy, METH_NOARGS, "copy($self, /)\n--\n\nThe map itself: it never changes."},
     {"__copy__", map_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nThe map itself."},
-    {"__reduce__", map_reduce, METH_NOARGS, "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
+    {"__reduce__", map_reduce, METH_NOARGS,
+     "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__getattr__", map_getattr, METH_O,
      "__getattr__($self, name, /)\n--\n\nself[name] where there is no attribute of that name."},
     {"__reversed__", map_reversed, METH_NOARGS,

@@ -94,9 +94,12 @@ set_contains(PyObject *self, PyObject *element)
 {
     ps_probe p;
     switch (ps_champ_probe(ps_tree_of(self).root, 1, element, &p)) {
-    case PS_PROBE_HIT: return 1;
-    case PS_PROBE_MISS: return 0;
-    default: return ps_champ_contains_from(ps_collection_state(self), &p, 1, element);
+    case PS_PROBE_HIT:
+        return 1;
+    case PS_PROBE_MISS:
+        return 0;
+    default:
+        return ps_champ_contains_from(ps_collection_state(self), &p, 1, element);
     }
 }
 
@@ -261,7 +264,8 @@ static PyMethodDef set_methods[] = {
      "evolver($self, /)\n--\n\nA mutable builder that starts from this set."},
     {"copy", set_copy, METH_NOARGS, "copy($self, /)\n--\n\nThe set itself: it never changes."},
     {"__copy__", set_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nThe set itself."},
-    {"__reduce__", set_reduce, METH_NOARGS, "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
+    {"__reduce__", set_reduce, METH_NOARGS,
+     "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__reversed__", set_reversed, METH_NOARGS,
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
@@ -309,8 +313,8 @@ static PyType_Slot set_slots[] = {
 static PyType_Spec set_spec = {
     .name = "pstructs.PSet",
     .basicsize = sizeof(ps_collection),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
-             Py_TPFLAGS_IMMUTABLETYPE,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = set_slots,
 };
 

@@ -46,8 +46,7 @@ ps_view_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, ps_view_dealloc)
-    Py_DECREF(((ps_view *)op)->map);
+    Py_TRASHCAN_BEGIN(op, ps_view_dealloc) Py_DECREF(((ps_view *)op)->map);
     type->tp_free(op);
     Py_DECREF(type);
     Py_TRASHCAN_END
@@ -114,8 +113,8 @@ items_contains(PyObject *op, PyObject *item)
         return 0;
     }
     PyObject *value;
-    ps_found found = ps_champ_get(view_state(op), view_tree(op).root,
-                                  PyTuple_GET_ITEM(item, 0), &value);
+    ps_found found =
+        ps_champ_get(view_state(op), view_tree(op).root, PyTuple_GET_ITEM(item, 0), &value);
     if (found != PS_FOUND) {
         return found;
     }
@@ -168,12 +167,18 @@ static PyGetSetDef view_getset[] = {
 
 #define VIEW_SLOTS                                                                                \
     {Py_tp_dealloc, ps_view_dealloc}, {Py_tp_traverse, view_traverse}, {Py_tp_iter, view_iter},   \
-        {Py_tp_repr, view_repr}, {Py_sq_length, view_len}, {Py_tp_getset, view_getset}
+        {Py_tp_repr, view_repr}, {Py_sq_length, view_len},                                        \
+    {                                                                                             \
+        Py_tp_getset, view_getset                                                                 \
+    }
 
 #define SETLIKE_SLOTS                                                                             \
     {Py_tp_methods, setlike_view_methods}, {Py_tp_richcompare, ps_setlike_richcompare},           \
         {Py_nb_or, ps_setlike_or}, {Py_nb_and, ps_setlike_and},                                   \
-        {Py_nb_subtract, ps_setlike_subtract}, {Py_nb_xor, ps_setlike_xor}
+        {Py_nb_subtract, ps_setlike_subtract},                                                    \
+    {                                                                                             \
+        Py_nb_xor, ps_setlike_xor                                                                 \
+    }
 
 static PyType_Slot keys_slots[] = {
     {Py_tp_doc, "The keys of a PMap, as a Set."},

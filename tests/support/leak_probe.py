@@ -25,13 +25,19 @@ def references(case: Case) -> list[int]:
     return [*counts, sys.getrefcount(type(case.map)), sys.getrefcount(type(case.set))]
 
 
+def settle() -> None:
+    """Empty what the interpreter keeps: garbage, free lists, names in its method cache."""
+    getattr(sys, "_clear_type_cache", lambda: None)()
+    gc.collect()
+
+
 def leak(do: Callable[[Case], Any], case: Case, rounds: int) -> str:
     """What `rounds` runs leave behind, when it is as much as a leak would leave; else ""."""
-    gc.collect()
+    settle()
     before, memory = references(case), tracemalloc.get_traced_memory()[0]
     for _ in range(rounds):
         do(case)
-    gc.collect()
+    settle()
     grown = tracemalloc.get_traced_memory()[0] - memory
     more = max(b - a for a, b in zip(before, references(case), strict=True))
     if grown >= LEAK * rounds or more >= rounds:
