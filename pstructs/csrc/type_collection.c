@@ -55,7 +55,8 @@ ps_collection_dealloc(PyObject *self)
 {
     ps_collection *c = (ps_collection *)self;
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, ps_collection_dealloc) PyTypeObject *type = Py_TYPE(self);
+    Py_TRASHCAN_BEGIN(self, ps_collection_dealloc);
+    PyTypeObject *type = Py_TYPE(self);
     bool exact = type->tp_dealloc == ps_collection_dealloc;
     /* The collector may have cleared the type already, when all die together. */
     ps_state *st = ps_state_of_operand(self);

@@ -74,8 +74,8 @@ evolver_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, evolver_dealloc) if (((ps_evolver *)op)->weakrefs != NULL)
-    {
+    Py_TRASHCAN_BEGIN(op, evolver_dealloc);
+    if (((ps_evolver *)op)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
     evolver_clear(op);

@@ -66,7 +66,8 @@ iterator_dealloc(PyObject *op)
     ps_iterator *self = (ps_iterator *)op;
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, iterator_dealloc) Py_CLEAR(self->pair);
+    Py_TRASHCAN_BEGIN(op, iterator_dealloc);
+    Py_CLEAR(self->pair);
     ps_champ_iter_clear(&self->it);
     type->tp_free(op);
     Py_DECREF(type);

@@ -29,7 +29,9 @@ ps_view_new(ps_state *st, PyObject *map, ps_kind kind)
     }
     v->map = (ps_collection *)Py_NewRef(map);
     v->kind = kind;
-    PyObject_GC_Track(v);
+    if (PyObject_GC_IsTracked(map)) { /* else the map can't be in a cycle, now or later */
+        PyObject_GC_Track(v);
+    }
     return (PyObject *)v;
 }
 
@@ -46,7 +48,8 @@ ps_view_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, ps_view_dealloc) Py_DECREF(((ps_view *)op)->map);
+    Py_TRASHCAN_BEGIN(op, ps_view_dealloc);
+    Py_DECREF(((ps_view *)op)->map);
     type->tp_free(op);
     Py_DECREF(type);
     Py_TRASHCAN_END
