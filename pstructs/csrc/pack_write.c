@@ -141,6 +141,22 @@ hook_collection(ps_encoder *e, PyObject *collection, ps_ref *ref)
     return r;
 }
 
+/* One more node or record on the C stack, which takes about 1 kB each: collections
+ * may nest, and every one of them may be 27 nodes deep. 0, or -1: no room. */
+static int
+enter(ps_writer *w)
+{
+    enum { MAX_FRAMES = 4000 };
+    if (w->frames >= MAX_FRAMES) {
+        PyErr_Format(PyExc_RecursionError,
+                     "collections nest deeper than %d nodes in all; packs can't hold them",
+                     MAX_FRAMES);
+        return -1;
+    }
+    w->frames++;
+    return 0;
+}
+
 /* ---- entries: appended to scratch */
 
 static int copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level,
@@ -590,16 +606,13 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
     if (ps_memo_find(w, slot, at)) {
         return 0;
     }
-    if (Py_EnterRecursiveCall(" while saving a value")) {
+    if (enter(w) < 0) {
         return -1;
     }
     int result = -1;
     uint64_t start = w->scratch.len;
     bool has_refs = false;
-    if (++w->depth > 32 * PS_MSG_MAX_DEPTH) {
-        PyErr_SetString(PyExc_RecursionError, "collections nest too deep to be copied");
-    }
-    else if (kind == PS_REC_RAW) {
+    if (kind == PS_REC_RAW) {
         result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, r.content, r.length, at);
     }
     else if (kind == PS_REC_VALUE) {
@@ -612,8 +625,7 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
     else {
         result = copy_node(w, pack, &r, at);
     }
-    w->depth--;
-    Py_LeaveRecursiveCall();
+    w->frames--;
     if (result == 0 && ps_pack_lost(w->st, pack) < 0) {
         result = -1;
     }
@@ -658,7 +670,12 @@ write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *c
         }
         return 0;
     }
-    if (write_heap_node(w, n, width, level, at, count) < 0 ||
+    if (enter(w) < 0) {
+        return -1;
+    }
+    int result = write_heap_node(w, n, width, level, at, count);
+    w->frames--;
+    if (result < 0 ||
         ps_image_grow((void **)&w->saved, &w->saved_cap, w->n_saved, sizeof *w->saved) < 0) {
         return -1;
     }

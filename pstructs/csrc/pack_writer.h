@@ -48,7 +48,7 @@ struct ps_writer {
     PyObject *importable; /* borrowed while writing */
     ps_encoder encoder;
     size_t new_records;
-    int depth; /* of copied collections within collections */
+    int frames; /* nodes and records on the C stack */
 };
 
 /* What a node record is made of, besides its payload. */
