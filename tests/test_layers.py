@@ -165,7 +165,7 @@ def test_the_check_allows_an_import_of_a_lower_layer(path: str, line: str) -> No
 
 # From the bottom up; the first pattern that matches a file's stem is its layer.
 C_LAYERS: list[tuple[str, str]] = [
-    ("base", r"base"),
+    ("base", r"base|scratch"),
     ("bits", r"bits|error|hash(_\w+)?|siphash|state|crc32c?|blake\w*"),
     ("node", r"node(_\w+)?"),
     ("trees", r"(champ|rrb|btree)(_\w+)?"),

@@ -14,6 +14,7 @@
  * with one H1 cost one H2 each, not n^2 comparisons.
  */
 #include "champ.h"
+#include "scratch.h"
 
 typedef struct {
     uint64_t hash;
@@ -384,7 +385,7 @@ ps_champ_build(ps_state *st, int width, PyObject **objects, Py_ssize_t n, ps_tre
                                                  "add them in parts with an evolver");
             goto done;
         }
-        memory = PyMem_Malloc(2 * (size_t)n * sizeof *memory);
+        memory = ps_scratch_new(2 * (size_t)n * sizeof *memory);
         if (memory == NULL) {
             PyErr_NoMemory();
             goto done;
@@ -421,7 +422,7 @@ done:
         PyMem_Free(b.runs[i].h2);
     }
     PyMem_Free(b.runs);
-    PyMem_Free(memory);
+    ps_scratch_free(memory, 2 * (size_t)n * sizeof *memory);
     if (!taken) { /* duplicates, or everything that no node took */
         for (Py_ssize_t i = 0; i < n * width; i++) {
             Py_XDECREF(objects[i]);

@@ -6,6 +6,7 @@
  * entries are collected on the C stack: building a map of 10 takes about 140 ns,
  * and a malloc would be a third of that. */
 #include "collection.h"
+#include "scratch.h"
 
 /* ---- collecting entries */
 
@@ -24,8 +25,9 @@ ps_gather_clear(ps_gather *g)
         Py_DECREF(g->items[--g->n]);
     }
     if (g->items != g->small) {
-        PyMem_Free(g->items);
+        ps_scratch_free(g->items, (size_t)g->cap * sizeof *g->items);
         g->items = g->small;
+        g->cap = PS_GATHER_SMALL;
     }
 }
 
@@ -44,14 +46,14 @@ gather_reserve(ps_gather *g, Py_ssize_t more)
         PyErr_NoMemory();
         return -1;
     }
-    PyObject **items =
-        PyMem_Realloc(g->items == g->small ? NULL : g->items, (size_t)cap * sizeof(PyObject *));
+    PyObject **items = ps_scratch_new((size_t)cap * sizeof(PyObject *));
     if (items == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    if (g->items == g->small) {
-        memcpy(items, g->small, (size_t)g->n * sizeof(PyObject *));
+    memcpy(items, g->items, (size_t)g->n * sizeof(PyObject *));
+    if (g->items != g->small) {
+        ps_scratch_free(g->items, (size_t)g->cap * sizeof *g->items);
     }
     g->items = items;
     g->cap = cap;
