@@ -51,8 +51,8 @@ ps_hashed_index(ps_state *st, ps_hashed *h, int level)
 
 /* ---- champ_find.c */
 /* The hot lookup: needs no module state and runs no user code. It ends at an
- * identical key (HIT) or where no entry can be (MISS); everything else (an equal
- * key to compare, another type of key, a packed node, H2) goes on in *_from. */
+ * identical key or an equal str (HIT) or where no entry can be (MISS); everything else
+ * (another type of key, a packed node, H2) goes on in *_from. */
 typedef enum { PS_PROBE_MISS, PS_PROBE_HIT, PS_PROBE_ON } ps_probe_result;
 typedef struct {
     ps_slot at;  /* HIT: the value slot (the key slot in sets); ON: the node to go on from */
@@ -65,6 +65,10 @@ typedef struct {
 #else
 #define PS_PROBE_LEVELS PS_H1_LEVELS
 #endif
+
+/* Whether the key in a slot is an exact str equal to key. Not inline: the usual key is
+ * identical, and its lookup then needs no stack frame. */
+bool ps_champ_same_str(ps_slot s, PyObject *key);
 
 PS_INLINE ps_probe_result
 ps_champ_probe(ps_slot root, int width, PyObject *key, ps_probe *p)
@@ -91,11 +95,14 @@ ps_champ_probe(ps_slot root, int width, PyObject *key, ps_probe *p)
             return PS_PROBE_MISS;
         }
         const ps_slot *e = n->slots + ps_index(n->datamap, bitpos) * width;
-        if (PS_LIKELY(e[0] == ps_slot_heap(key) && !ps_slot_is_packed(e[width - 1]))) {
-            p->at = e[width - 1];
-            return PS_PROBE_HIT;
+        if (PS_UNLIKELY(e[0] != ps_slot_heap(key)) && !ps_champ_same_str(e[0], key)) {
+            break;
         }
-        break;
+        if (PS_UNLIKELY(ps_slot_is_packed(e[width - 1]))) {
+            break;
+        }
+        p->at = e[width - 1];
+        return PS_PROBE_HIT;
     }
     *p = (ps_probe){.at = s, .h1 = h1, .level = level};
     return PS_PROBE_ON;

@@ -147,6 +147,13 @@ ps_champ_find_entry(ps_state *st, ps_slot root, int width, int level, ps_hashed 
     return PS_NOT_FOUND;
 }
 
+bool
+ps_champ_same_str(ps_slot s, PyObject *key)
+{
+    return !ps_slot_is_packed(s) && PyUnicode_CheckExact(key) &&
+           PyUnicode_CheckExact(ps_slot_obj(s)) && ps_unicode_eq(ps_slot_obj(s), key);
+}
+
 /* ---- going on where ps_champ_probe stopped */
 
 ps_found
