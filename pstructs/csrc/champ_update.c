@@ -195,8 +195,9 @@ set_maps(ps_node *new, const ps_node *old, const edit *e)
 }
 
 /* Fill new from old and the edit, which gives up what it owns. With move the slots
- * leave old, whose dropped ones go to garbage[0..1] (or are released, children). */
-static void
+ * leave old: a dropped entry goes to garbage[0..1], a dropped child is returned (owned,
+ * or 0), for releasing it may run the destructors of what only it kept alive. */
+static ps_slot
 fill(ps_state *st, ps_node *new, ps_node *old, const edit *e, int width, bool move,
      ps_slot *garbage)
 {
@@ -270,44 +271,28 @@ fill(ps_state *st, ps_node *new, ps_node *old, const edit *e, int width, bool mo
         break;
     }
     }
-    if (move) {
-        old->datamap = old->nodemap = 0;
-        old->meta &= ~(uint64_t)PS_META_PACKED;
-        if (dropped_child) {
-            ps_slot_decref(st, dropped_child);
-        }
+    if (!move) {
+        return 0;
     }
+    old->datamap = old->nodemap = 0;
+    old->meta &= ~(uint64_t)PS_META_PACKED;
+    return dropped_child;
 }
 
-/* Write a VALUE or CHILD edit into an owned node. */
-static void
-write_in_place(ps_state *st, ps_node *n, const edit *e, int width, ps_slot *garbage)
+/* Write a VALUE or CHILD edit into an owned node. Returns a dropped child as fill does. */
+static ps_slot
+write_in_place(ps_node *n, const edit *e, int width, ps_slot *garbage)
 {
     if (e->kind == VALUE) {
         ps_slot *slot = &n->slots[e->entry * width + 1];
         garbage[1] = *slot;
         *slot = e->value;
+        return 0;
     }
-    else {
-        ps_slot *slot = &n->slots[ps_node_entries(n) * width + ps_index(n->nodemap, e->bitpos)];
-        ps_slot old = *slot;
-        *slot = e->child;
-        if (old != e->child) {
-            ps_slot_decref(st, old);
-        }
-    }
-}
-
-/* An owned node is about to change: it is no longer what was saved or shared. */
-static void
-disown_past(ps_state *st, ps_node *n)
-{
-    if (ps_node_saved(n)) {
-        ps_node_set_saved(st, n, 0);
-    }
-    if (ps_node_is_gc(st, n) && PyObject_GC_IsTracked((PyObject *)n)) {
-        PyObject_GC_UnTrack(n);
-    }
+    ps_slot *slot = &n->slots[ps_node_entries(n) * width + ps_index(n->nodemap, e->bitpos)];
+    ps_slot old = *slot;
+    *slot = e->child;
+    return old;
 }
 
 /* How many nodes of the path, from the root down to `level`, may be written. */
@@ -370,12 +355,13 @@ apply_by_copying(ps_state *st, ps_tree *t, int width, path *p, int level, edit *
         edit_release(st, e);
         return -1;
     }
-    fill(st, n, old, e, width, p->opened[level], garbage);
+    ps_slot dropped = fill(st, n, old, e, width, p->opened[level], garbage);
     ps_node_track(st, n);
     for (int i = level - 1; i >= 0; i--) {
         ps_node *up = copy_with_child(st, p->node[i], p->bitpos[i], n, width);
         if (up == NULL) {
             Py_DECREF(n);
+            ps_slot_xdecref(st, dropped);
             return -1;
         }
         n = up;
@@ -383,6 +369,7 @@ apply_by_copying(ps_state *st, ps_tree *t, int width, path *p, int level, edit *
     ps_slot root = t->root;
     t->root = ps_slot_heap(n);
     ps_slot_decref(st, root);
+    ps_slot_xdecref(st, dropped);
     return 0;
 }
 
@@ -397,7 +384,8 @@ apply(ps_state *st, ps_tree *t, int width, path *p, int level, edit *e, bool in_
     }
     ps_node *fresh[PS_MAX_LEVEL + 1];
     bool gc = edit_needs_gc(st, e);
-    int owned, low;
+    ps_slot dropped[PS_MAX_LEVEL + 2]; /* released when the tree is whole again */
+    int owned, low, n_dropped = 0;
 retry:
     owned = count_owned(p, level);
     bool node_gc = gc;
@@ -417,6 +405,12 @@ retry:
             goto error;
         }
     }
+    for (int i = 0; i < owned; i++) {
+        /* It is about to change: no longer what was saved. May close a pack. */
+        if (ps_node_saved(p->node[i])) {
+            ps_node_set_saved(st, p->node[i], 0);
+        }
+    }
     if (PS_UNLIKELY(count_owned(p, level) != owned)) {
         /* A collection during the allocations ran code that took a reference, or dropped
          * one: then copying from a node would leave its last values to die half way. */
@@ -431,12 +425,12 @@ retry:
     for (int i = level; i >= 0; i--) {
         ps_node *old = p->node[i];
         bool own = i < owned;
-        if (own) {
-            disown_past(st, old);
+        if (own && ps_node_is_gc(st, old) && PyObject_GC_IsTracked((PyObject *)old)) {
+            PyObject_GC_UnTrack(old); /* publish tracks it again */
         }
         if (fresh[i] == NULL) {
             if (now.kind != CHILD || now.child != 0) {
-                write_in_place(st, old, &now, width, garbage);
+                dropped[n_dropped++] = write_in_place(old, &now, width, garbage);
             }
             now = (edit){.kind = CHILD}; /* the slot above stays */
             if (i > 0) {
@@ -450,16 +444,19 @@ retry:
         if (now.child && ps_slot_is_packed(now.child)) {
             fresh[i]->meta |= PS_META_PACKED;
         }
-        fill(st, fresh[i], old, &now, width, own || p->opened[i], garbage);
+        dropped[n_dropped++] =
+            fill(st, fresh[i], old, &now, width, own || p->opened[i], garbage);
         now = (edit){.kind = CHILD, .child = ps_slot_heap(fresh[i])};
         if (i > 0) {
             now.bitpos = p->bitpos[i - 1];
         }
     }
     if (now.child != 0) {
-        ps_slot old = t->root;
+        dropped[n_dropped++] = t->root;
         t->root = now.child;
-        ps_slot_decref(st, old); /* an empty shell, or still held by others: runs no code */
+    }
+    while (n_dropped > 0) {
+        ps_slot_xdecref(st, dropped[--n_dropped]);
     }
     return 0;
 error:
