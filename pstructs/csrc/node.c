@@ -46,6 +46,23 @@ ps_node_new(ps_state *st, bool gc, int width, uint32_t datamap, uint32_t nodemap
     return n;
 }
 
+ps_node *
+ps_node_new_array(ps_state *st, bool gc, uint32_t n_slots, uint32_t n_raw, uint32_t tag)
+{
+    ps_node *n = ps_node_new(st, gc, 1, n_slots, n_raw << 16 | tag, (Py_ssize_t)n_slots + n_raw);
+    if (n != NULL) {
+        n->meta = PS_META_ARRAY;
+    }
+    return n;
+}
+
+/* Slots that the node owns, whichever tree it belongs to. */
+static Py_ssize_t
+owned_slots(const ps_node *n)
+{
+    return n->meta & PS_META_ARRAY ? (Py_ssize_t)n->datamap : ps_node_size(n);
+}
+
 void
 ps_node_track(ps_state *st, ps_node *n)
 {
@@ -57,7 +74,7 @@ ps_node_track(ps_state *st, ps_node *n)
 void
 ps_node_drop_shell(ps_state *st, ps_node *n)
 {
-    n->datamap = n->nodemap = 0;
+    n->datamap = n->nodemap = 0; /* in an array node: no slots, no raw words */
     Py_DECREF(n);
 }
 
@@ -105,8 +122,8 @@ ps_object_eq(PyObject *a, PyObject *b)
 static void
 node_release_slots(PyTypeObject *type, ps_node *n)
 {
-    Py_ssize_t size = ps_node_size(n);
-    if (PS_LIKELY((n->meta & ~(uint64_t)PS_META_WIDTH2) == 0)) {
+    Py_ssize_t size = owned_slots(n);
+    if (PS_LIKELY((n->meta & ~(uint64_t)(PS_META_WIDTH2 | PS_META_ARRAY)) == 0)) {
         for (Py_ssize_t i = 0; i < size; i++) {
             Py_DECREF(ps_slot_obj(n->slots[i]));
         }
@@ -143,7 +160,7 @@ node_gc_traverse(PyObject *self, visitproc visit, void *arg)
 {
     ps_node *n = (ps_node *)self;
     Py_VISIT(Py_TYPE(self));
-    Py_ssize_t size = ps_node_size(n);
+    Py_ssize_t size = owned_slots(n);
     for (Py_ssize_t i = 0; i < size; i++) {
         if (!ps_slot_is_packed(n->slots[i])) {
             Py_VISIT(ps_slot_obj(n->slots[i]));
@@ -155,7 +172,9 @@ node_gc_traverse(PyObject *self, visitproc visit, void *arg)
 static PyObject *
 node_sizeof(PyObject *self, PyObject *unused)
 {
-    return PyLong_FromSize_t(HEADER + (size_t)ps_node_size((ps_node *)self) * sizeof(ps_slot));
+    const ps_node *n = (ps_node *)self;
+    size_t raw = n->meta & PS_META_ARRAY ? ps_node_raw_words(n) : 0;
+    return PyLong_FromSize_t(HEADER + ((size_t)owned_slots(n) + raw) * sizeof(ps_slot));
 }
 
 static PyMethodDef node_methods[] = {

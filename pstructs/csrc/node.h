@@ -21,6 +21,15 @@
  * A collision node (level PS_MAX_LEVEL only) has nodemap == ~0 and the number
  * of its entries, never 0, in datamap; it has no children.
  *
+ * The other trees (RRB, B+) use *array nodes*, with PS_META_ARRAY in meta:
+ *
+ *     datamap   number of slots, all of them filled and owned
+ *     nodemap   number of raw words << 16 | tag
+ *     slots:    s0 s1 ... | r0 r1 ...
+ *
+ * What a slot means, and the 16 bits of the tag, is the tree's business. Raw
+ * words (subtree counts) follow the slots and own nothing.
+ *
  * There are two node types, so that the garbage collector never sees trees of
  * atoms: plain nodes have no GC header and hold atoms and plain nodes only;
  * everything else is a GC node. A GC node is tracked once it is full; an
@@ -48,6 +57,7 @@ typedef struct {
 
 #define PS_META_WIDTH2 1u  /* two slots an entry */
 #define PS_META_PACKED 2u  /* some slot is packed */
+#define PS_META_ARRAY 4u   /* an array node, not a node of the trie */
 #define PS_META_FLAGS 15u
 
 /* ---- slots */
@@ -181,6 +191,25 @@ ps_node_size(const ps_node *n)
     return (Py_ssize_t)ps_node_entries(n) * ps_node_width(n) + ps_node_children(n);
 }
 
+/* ---- array nodes */
+PS_INLINE uint64_t *
+ps_node_raw(ps_node *n)
+{
+    return n->slots + n->datamap;
+}
+
+PS_INLINE uint32_t
+ps_node_raw_words(const ps_node *n)
+{
+    return n->nodemap >> 16;
+}
+
+PS_INLINE uint32_t
+ps_node_tag(const ps_node *n)
+{
+    return n->nodemap & 0xFFFFu;
+}
+
 PS_INLINE bool
 ps_node_is_gc(ps_state *st, const ps_node *n)
 {
@@ -203,6 +232,10 @@ void ps_node_set_saved(ps_state *st, ps_node *n, ps_slot ref);
  * caller fills every slot before any other call, then ps_node_seal()s it. */
 ps_node *ps_node_new(ps_state *st, bool gc, int width, uint32_t datamap, uint32_t nodemap,
                      Py_ssize_t size);
+
+/* The same for an array node: n_slots slots and n_raw <= 65535 raw words, none of them
+ * initialised. */
+ps_node *ps_node_new_array(ps_state *st, bool gc, uint32_t n_slots, uint32_t n_raw, uint32_t tag);
 
 /* Track a full GC node; nothing for a plain one. */
 void ps_node_track(ps_state *st, ps_node *n);
