@@ -86,7 +86,14 @@ ps_champ_probe(ps_slot root, int width, PyObject *key, ps_probe *p)
             break;
         }
         const ps_node *n = ps_slot_node(s);
-        uint32_t bitpos = 1u << (bits >> (64 - PS_BITS));
+        int at = (int)(bits >> (64 - PS_BITS));
+        if (n->nodemap == UINT32_MAX && n->datamap == 0) {
+            /* All children, as nearly every node of the upper levels: guessing this branch
+             * right, the processor loads the slot without waiting for the bitmaps. */
+            s = n->slots[at];
+            continue;
+        }
+        uint32_t bitpos = 1u << at;
         if (n->nodemap & bitpos) {
             s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
             continue;

