@@ -9,6 +9,7 @@
 
 #include "bits.h"
 #include "error.h"
+#include "node.h"
 #include "state.h"
 
 /* ---- a growing byte string */
@@ -53,7 +54,29 @@ enum {
 #define PS_MSG_MAX_DEPTH 500
 
 /* ---- references */
+/* Kinds of records; PS_ARRAY_* (node.h) go on from 4. */
 enum { PS_REC_SET = 0, PS_REC_MAP = 1, PS_REC_VALUE = 2, PS_REC_RAW = 3 };
+
+/* A node of a trie. */
+PS_INLINE bool
+ps_kind_is_trie(uint8_t kind)
+{
+    return kind < PS_REC_VALUE;
+}
+
+/* A node of an RRB or B+ tree. */
+PS_INLINE bool
+ps_kind_is_array(uint8_t kind)
+{
+    return kind >= PS_ARRAY_VECTOR && kind <= PS_ARRAY_LAST;
+}
+
+/* Something that a reference to a collection may name; offset 0 is the empty one. */
+PS_INLINE bool
+ps_kind_is_node(uint8_t kind)
+{
+    return ps_kind_is_trie(kind) || ps_kind_is_array(kind);
+}
 
 #define PS_REF_SIZE 8
 typedef struct {

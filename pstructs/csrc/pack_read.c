@@ -286,6 +286,9 @@ ps_record_parse(const ps_pack *pack, uint64_t offset, ps_record *r)
     r->at = p;
     r->offset = offset;
     r->flags = p[PS_R_FLAGS];
+    if (r->flags & PS_RF_ARRAY) {
+        return ps_array_parse(pack, offset, r);
+    }
     r->kind = r->flags & PS_RF_KIND;
     if (r->kind >= PS_REC_VALUE) {
         if (room < PS_R_CONTENT) {
@@ -365,7 +368,7 @@ ps_record_parse(const ps_pack *pack, uint64_t offset, ps_record *r)
             return "a node is empty";
         }
     }
-    if (r->end_width == 0 || r->flags & PS_RF_RESERVED) {
+    if (r->end_width == 0) {
         return "reserved flags of a record are set";
     }
     r->ends = p + need;

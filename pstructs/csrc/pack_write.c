@@ -39,8 +39,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *count);
-
 /* ---- packs */
 
 /* The import index of the pack, or COPY; UNDECIDED with an exception. */
@@ -129,7 +127,7 @@ hook_collection(ps_encoder *e, PyObject *collection, ps_ref *ref)
     uint64_t arena_mark = w->arena.len, count;
     place at;
     e->out = &w->scratch;
-    int r = write_slot(w, tree.root, width, 0, &at, &count);
+    int r = ps_write_slot(w, tree.root, (uint8_t)(width - 1), 0, &at, &count);
     if (r == 0) {
         ps_image_flush(w, mark, arena_mark);
     }
@@ -159,12 +157,8 @@ enter(ps_writer *w)
 
 /* ---- entries: appended to scratch */
 
-static int copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level,
-                       place *at, uint64_t *count);
-
-/* Copy the messages [p, p + n) of pack to scratch, with their references remapped. */
-static int
-copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has_refs)
+int
+ps_copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has_refs)
 {
     uint64_t start = w->scratch.len;
     ps_buf list = {NULL, 0, 0};
@@ -183,13 +177,14 @@ copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has
         place to;
         uint64_t count;
         *has_refs = true;
-        if (ref.offset == 0 && ref.import == 0 && ref.kind < PS_REC_VALUE) {
+        if (ref.offset == 0 && ref.import == 0 && ps_kind_is_node(ref.kind)) {
             continue;
         }
         if (ps_pack_follow(w->st, pack, (uint64_t)(p - pack->data) + at, ref, &target) < 0) {
             goto done;
         }
-        if (copy_record(w, target, ref.offset, ref.kind, 0, &to, &count) < 0) {
+        if (ps_copy_record(w, target, ref.offset, ref.kind,
+                           ps_kind_is_array(ref.kind) ? -1 : 0, &to, &count) < 0) {
             goto done;
         }
         ref.import = (uint16_t)PLACE_IMPORT(to);
@@ -202,8 +197,8 @@ done:
     return result;
 }
 
-static int
-copy_packed_message(ps_writer *w, ps_slot s, bool *has_refs)
+int
+ps_write_packed(ps_writer *w, ps_slot s, bool *has_refs)
 {
     ps_pack *pack = ps_pack_of(w->st, s);
     uint64_t offset = ps_slot_offset(s);
@@ -219,7 +214,7 @@ copy_packed_message(ps_writer *w, ps_slot s, bool *has_refs)
         r = ps_buf_add(&w->scratch, p, (size_t)(stop - p));
     }
     else {
-        r = copy_messages(w, pack, p, (size_t)(stop - p), has_refs);
+        r = ps_copy_messages(w, pack, p, (size_t)(stop - p), has_refs);
     }
     return r < 0 || ps_pack_lost(w->st, pack) < 0 ? -1 : 0;
 }
@@ -250,8 +245,8 @@ encode_key(ps_writer *w, PyObject *key)
     return r;
 }
 
-static int
-encode_value(ps_writer *w, PyObject *value, PyObject *key)
+int
+ps_write_value(ps_writer *w, PyObject *value, PyObject *key)
 {
     ps_encoder *e = &w->encoder;
     uint64_t start = w->scratch.len;
@@ -433,7 +428,7 @@ encode_entries(ps_writer *w, const ps_node *n, int width, parts *t)
         bool copied = false;
         PyObject *key = NULL;
         if (ps_slot_is_packed(e[0])) {
-            if (copy_packed_message(w, e[0], &copied) < 0) {
+            if (ps_write_packed(w, e[0], &copied) < 0) {
                 return -1;
             }
         }
@@ -445,7 +440,7 @@ encode_entries(ps_writer *w, const ps_node *n, int width, parts *t)
         }
         if (width == 2) {
             if (ps_slot_is_packed(e[1])) {
-                if (copy_packed_message(w, e[1], &copied) < 0) {
+                if (ps_write_packed(w, e[1], &copied) < 0) {
                     return -1;
                 }
             }
@@ -459,7 +454,7 @@ encode_entries(ps_writer *w, const ps_node *n, int width, parts *t)
                     r = ps_msg_encode(&w->encoder, value);
                 }
                 else {
-                    r = encode_value(w, value, key);
+                    r = ps_write_value(w, value, key);
                 }
                 if (r < 0) {
                     return -1;
@@ -507,7 +502,8 @@ write_heap_node(ps_writer *w, ps_node *n, int width, int level, place *at, uint6
                 fresh &= fresh - 1;
                 prefetch_next(children, fresh);
             }
-            if (write_slot(w, children[i], width, level + 1, &t.children[i], &below) < 0) {
+            if (ps_write_slot(w, children[i], (uint8_t)(width - 1), level + 1, &t.children[i],
+                              &below) < 0) {
                 goto done;
             }
             t.count += below;
@@ -558,7 +554,7 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
             goto done;
         }
     }
-    if (copy_messages(w, pack, r->content, (size_t)r->length, &has_refs) < 0) {
+    if (ps_copy_messages(w, pack, r->content, (size_t)r->length, &has_refs) < 0) {
         goto done;
     }
     /* Entries first, then children, as in write_heap_node: equal trees, equal images. */
@@ -567,7 +563,7 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
         ps_ref child = ps_record_child(r, i);
         uint64_t below;
         if (ps_pack_follow(w->st, pack, r->offset, child, &target) < 0 ||
-            copy_record(w, target, child.offset, r->kind, r->level + 1, &t.children[i], &below) <
+            ps_copy_record(w, target, child.offset, r->kind, r->level + 1, &t.children[i], &below) <
                 0) {
             goto done;
         }
@@ -582,9 +578,8 @@ done:
     return result;
 }
 
-/* The place of a record of an open pack: referenced when it may be, else copied. */
-static int
-copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level, place *at,
+int
+ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level, place *at,
             uint64_t *count)
 {
     ps_record r;
@@ -592,12 +587,12 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
     if (import == UNDECIDED || ps_record_open(w->st, pack, offset, &r) < 0) {
         return -1;
     }
-    if (r.kind != kind || (kind < PS_REC_VALUE && r.level != level)) {
+    if (r.kind != kind || (ps_kind_is_node(kind) && level >= 0 && r.level != level)) {
         ps_pack_damaged(w->st, pack, offset,
                         "a record has another level or kind than the reference says");
         return -1;
     }
-    *count = kind < PS_REC_VALUE ? r.count : 0;
+    *count = ps_kind_is_node(kind) ? r.count : 0;
     if (import != COPY) {
         *at = PLACE(import, offset);
         return 0;
@@ -616,14 +611,15 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
         result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, r.content, r.length, at);
     }
     else if (kind == PS_REC_VALUE) {
-        if (copy_messages(w, pack, r.content, (size_t)r.length, &has_refs) == 0) {
+        if (ps_copy_messages(w, pack, r.content, (size_t)r.length, &has_refs) == 0) {
             result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, w->scratch.data + start,
                                           r.length, at);
         }
         w->scratch.len = start;
     }
     else {
-        result = copy_node(w, pack, &r, at);
+        result = ps_kind_is_trie(kind) ? copy_node(w, pack, &r, at)
+                                       : ps_copy_array_node(w, pack, &r, at);
     }
     w->frames--;
     if (result == 0 && ps_pack_lost(w->st, pack) < 0) {
@@ -632,13 +628,11 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
     return result < 0 ? -1 : ps_memo_add(w, slot, *at);
 }
 
-/* A node slot of any kind: where it is in the new pack's eyes. */
-static int
-write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *count)
+int
+ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint64_t *count)
 {
     if (ps_slot_is_packed(s)) {
-        return copy_record(w, ps_pack_of(w->st, s), ps_slot_offset(s), (uint8_t)(width - 1), level,
-                           at, count);
+        return ps_copy_record(w, ps_pack_of(w->st, s), ps_slot_offset(s), kind, level, at, count);
     }
     ps_node *n = ps_slot_node(s);
     ps_slot saved = ps_node_saved(n);
@@ -649,8 +643,7 @@ write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *c
             return -1;
         }
         if (import != COPY) {
-            return copy_record(w, pack, ps_slot_offset(saved), (uint8_t)(width - 1), level, at,
-                               count);
+            return ps_copy_record(w, pack, ps_slot_offset(saved), kind, level, at, count);
         }
     }
     bool shared = Py_REFCNT(n) > 1;
@@ -673,7 +666,9 @@ write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *c
     if (enter(w) < 0) {
         return -1;
     }
-    int result = write_heap_node(w, n, width, level, at, count);
+    int result = ps_kind_is_trie(kind)
+                     ? write_heap_node(w, n, kind + 1, level, at, count)
+                     : ps_write_array_node(w, n, kind, level, *count, at);
     w->frames--;
     if (result < 0 ||
         ps_image_grow((void **)&w->saved, &w->saved_cap, w->n_saved, sizeof *w->saved) < 0) {
