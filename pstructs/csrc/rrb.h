@@ -152,6 +152,11 @@ int ps_rrb_replace(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi,
  * when *t is a whole tree again; the collector may run user code before. */
 int ps_rrb_own_set(ps_state *st, ps_rrb *t, Py_ssize_t i, PyObject *value);
 int ps_rrb_own_push_back(ps_state *st, ps_rrb *t, PyObject *value);
+/* Element i set in place, if that is possible: *old is its former slot, for the caller to drop
+ * when all is done. Allocates nothing. */
+bool ps_rrb_own_try_set(ps_state *st, ps_rrb *t, Py_ssize_t i, PyObject *value, ps_slot *old);
+/* Gives back the room that pushes left in the tail. At the end of a row of them. */
+int ps_rrb_own_trim(ps_state *st, ps_rrb *t);
 /* *t becomes `with` (stolen). */
 PS_INLINE void
 ps_rrb_become(ps_state *st, ps_rrb *t, ps_rrb with)
