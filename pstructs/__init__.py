@@ -5,7 +5,7 @@ memory with the old one. `PMap` is the map, `PSet` the set; `pmap`, `m`, `pset` 
 them, and their evolvers are the mutable builders.
 """
 
-from collections.abc import Hashable, ItemsView, KeysView, Mapping, Set, ValuesView
+from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView
 
 from pstructs import errors
 from pstructs._core import (
@@ -13,12 +13,16 @@ from pstructs._core import (
     PMapEvolver,
     PSet,
     PSetEvolver,
+    PVector,
+    PVectorEvolver,
     m,
     partition,
     pmap,
     pset,
+    pvector,
     s,
     stable_hash,
+    v,
 )
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
@@ -34,6 +38,8 @@ __all__ = [
     "PMapEvolver",
     "PSet",
     "PSetEvolver",
+    "PVector",
+    "PVectorEvolver",
     "diff",
     "errors",
     "m",
@@ -43,14 +49,18 @@ __all__ = [
     "patch",
     "pmap",
     "pset",
+    "pvector",
     "s",
     "stable_hash",
+    "v",
 ]
 
 Mapping.register(PMap)
 Hashable.register(PMap)
 Set.register(PSet)
 Hashable.register(PSet)
+Sequence.register(PVector)
+Hashable.register(PVector)
 KeysView.register(_PMapKeys)
 ValuesView.register(_PMapValues)
 ItemsView.register(_PMapItems)

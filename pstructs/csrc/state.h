@@ -20,6 +20,9 @@ struct ps_state {
     PyTypeObject *values_view;
     PyTypeObject *items_view;
     PyTypeObject *iterator;
+    PyTypeObject *vector;
+    PyTypeObject *vector_evolver;
+    PyTypeObject *vector_iterator;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
     /* error.c */
@@ -37,6 +40,9 @@ struct ps_state {
     PyObject *empty_set;
     PyObject *spare[PS_FREELIST]; /* memory of dead exact PMap and PSet objects */
     int n_spare;
+    PyObject *empty_vector;
+    PyObject *spare_vectors[PS_FREELIST]; /* of dead exact PVector objects */
+    int n_spare_vectors;
     /* collections.abc, when first needed */
     PyObject *abc_mapping;
     PyObject *abc_set;
