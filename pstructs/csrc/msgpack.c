@@ -729,7 +729,7 @@ encode_container(ps_encoder *e, PyObject *value)
     else if (type == &PySet_Type) {
         r = put_set(e, value, PS_EXT_SET);
     }
-    else if (type == e->st->map || type == e->st->set) {
+    else if (type == e->st->map || type == e->st->set || type == e->st->vector) {
         r = put_collection(e, value);
     }
     else {

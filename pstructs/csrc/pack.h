@@ -14,6 +14,7 @@
 
 #include "btree.h"
 #include "collection.h"
+#include "collection_vector.h"
 #include "crc32c.h"
 #include "msgpack.h"
 #include "node.h"

@@ -488,6 +488,15 @@ int
 ps_array_vector(ps_state *st, ps_pack *pack, const ps_record *r, ps_rrb *out)
 {
     ps_rrb t = PS_RRB_EMPTY;
+    int level = r->level & ~PS_A_TOP;
+    uint64_t least = 2;
+    for (int l = 1; l < level && least <= r->count; l++) {
+        least *= PS_WIDTH / 2;
+    }
+    if (level > 0 && r->count < least) { /* trees count on their own height: rrb.c */
+        ps_pack_damaged(st, pack, r->offset, "a vector is too high for its number of elements");
+        return -1;
+    }
     t.count = (Py_ssize_t)r->count;
     if (!(r->level & PS_A_TOP)) {
         ps_slot s = ps_slot_pack(pack->id, r->offset);
@@ -497,7 +506,7 @@ ps_array_vector(ps_state *st, ps_pack *pack, const ps_record *r, ps_rrb *out)
         else {
             t.root = s;
             t.body = t.count;
-            t.shift = (uint32_t)(PS_BITS * r->level);
+            t.shift = (uint32_t)(PS_BITS * level);
         }
     }
     else {
@@ -519,7 +528,7 @@ ps_array_vector(ps_state *st, ps_pack *pack, const ps_record *r, ps_rrb *out)
         if (r->form & PS_A_BODY) {
             t.root = slot[i];
             t.body = (Py_ssize_t)counts[i++];
-            t.shift = (uint32_t)(PS_BITS * (r->level & ~PS_A_TOP));
+            t.shift = (uint32_t)(PS_BITS * level);
         }
         if (r->form & PS_A_TAIL) {
             t.tail = slot[i];

@@ -465,12 +465,13 @@ nested_reference(ps_decoder *d, ps_ref ref, bool top)
     ps_pack *target;
     ps_record r;
     ps_state *st = d->st;
-    int width = ref.kind == PS_REC_MAP ? 2 : 1;
-    if (ref.kind < PS_REC_VALUE && ref.offset == 0) {
+    if (ps_kind_is_node(ref.kind) && ref.offset == 0) {
         if (ref.import) {
             return damaged_reference(d, "a reference to an empty collection names a pack");
         }
-        return ps_collection_new(st, width, (ps_tree){0, 0});
+        return ps_kind_is_trie(ref.kind)
+                   ? ps_collection_new(st, ref.kind + 1, (ps_tree){0, 0})
+                   : ps_vector_new(st, PS_RRB_EMPTY);
     }
     if (ps_pack_follow(st, d->pack, (uint64_t)(d->p - d->base), ref, &target) < 0) {
         return NULL;
@@ -495,12 +496,16 @@ nested_reference(ps_decoder *d, ps_ref ref, bool top)
     else if (ref.kind == PS_REC_RAW) {
         damaged_reference(d, "a reference names the data of an array");
     }
+    else if (r.kind == PS_ARRAY_VECTOR) {
+        ps_rrb t;
+        x = ps_array_vector(st, target, &r, &t) < 0 ? NULL : ps_vector_new(st, t);
+    }
     else if (r.level != 0 || r.count == 0 || r.count > (uint64_t)PY_SSIZE_T_MAX) {
         damaged_reference(d, "a reference to a collection names no root");
     }
     else {
         ps_slot slot = ps_slot_incref(st, ps_slot_pack(target->id, ref.offset));
-        x = ps_collection_new(st, width, (ps_tree){slot, (Py_ssize_t)r.count});
+        x = ps_collection_new(st, r.kind + 1, (ps_tree){slot, (Py_ssize_t)r.count});
     }
 done:
     Py_DECREF(target);

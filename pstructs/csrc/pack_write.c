@@ -111,31 +111,43 @@ hook_raw(ps_encoder *e, PyObject *data, ps_ref *ref)
     return r;
 }
 
-/* A nested PMap or PSet. */
+/* Where the nodes of a nested collection are; offset 0: it is empty. */
+static int
+write_collection(ps_writer *w, PyObject *collection, ps_ref *ref)
+{
+    place at = 0;
+    uint64_t count;
+    int r = 0;
+    if (Py_TYPE(collection) == w->st->vector) {
+        const ps_rrb *t = ps_vector_tree(collection);
+        ref->kind = PS_ARRAY_VECTOR;
+        r = t->count ? ps_write_vector(w, t, &at) : 0;
+    }
+    else {
+        ps_tree tree = ps_tree_of(collection);
+        ref->kind = Py_TYPE(collection) == w->st->map ? PS_REC_MAP : PS_REC_SET;
+        r = tree.root ? ps_write_slot(w, tree.root, ref->kind, 0, &at, &count) : 0;
+    }
+    ref->import = (uint16_t)PLACE_IMPORT(at);
+    ref->offset = PLACE_OFFSET(at);
+    return r;
+}
+
 static int
 hook_collection(ps_encoder *e, PyObject *collection, ps_ref *ref)
 {
     ps_writer *w = (ps_writer *)((char *)e - offsetof(ps_writer, encoder));
     ps_encoder outer = *e;
-    ps_tree tree = ((ps_collection *)collection)->tree;
-    int width = Py_TYPE(collection) == w->st->map ? 2 : 1;
-    *ref = (ps_ref){(uint8_t)(width - 1), 0, 0};
-    if (tree.root == 0) {
-        return 0;
-    }
     size_t mark = w->n_jobs;
-    uint64_t arena_mark = w->arena.len, count;
-    place at;
+    uint64_t arena_mark = w->arena.len;
     e->out = &w->scratch;
-    int r = ps_write_slot(w, tree.root, (uint8_t)(width - 1), 0, &at, &count);
+    int r = write_collection(w, collection, ref);
     if (r == 0) {
         ps_image_flush(w, mark, arena_mark);
     }
     int depth = e->depth;
     *e = outer;
     e->depth = depth;
-    ref->import = (uint16_t)PLACE_IMPORT(at);
-    ref->offset = PLACE_OFFSET(at);
     return r;
 }
 
