@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pstructs import errors, m, pmap, s
+from pstructs import errors, m, pmap, pvector, s, v
 from pstructs.packs import Pack, PackWriter, dumps, loads
 from support.pack_tools import devour, reseal, sample
 
@@ -18,6 +18,7 @@ testcapi = pytest.importorskip("_testcapi")
 
 VALUE = pmap(
     {f"k{i}": i for i in range(100)}
+    | {"v": pvector([0.5] * 40).append("x") + pvector(range(90)).append(v(1)), "w": v(2, "z" * 1100)}
     | {"t": (1, [2.5, {"a": {3}}]), "m": m(x=s(1, 2)), "long": "z" * 2000, (1, 2): 2**70}
 )
 IMAGE = dumps(VALUE)
@@ -44,6 +45,8 @@ OPERATIONS: dict[str, Callable[[], Any]] = {
     "import": lambda: devour(Pack.from_buffer(SECOND, resolve=lambda i: BASE).root()),
     "adopt": adopt,
     "change": lambda: len(BASE.root().set("k7", 1).remove("k8")),
+    "index a vector": lambda: [BASE.root()["v"][i] for i in (0, 35, 131)],
+    "change a vector": lambda: list((BASE.root()["v"][20:].set(3, 1) + v(2)).insert(50, 3))[:60],
 }
 
 
