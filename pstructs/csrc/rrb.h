@@ -99,6 +99,9 @@ ps_rrb_find(const ps_rrb *t, size_t i)
             }
             else {
                 const uint64_t *ends = ps_node_raw(n);
+                if (PS_LIKELY(shift < 63 - PS_BITS)) {
+                    at &= ((size_t)PS_WIDTH << shift) - 1; /* a regular parent left them on */
+                }
                 k = shift < 64 ? at >> shift : 0;
                 while (ends[k] <= at) {
                     k++;

@@ -11,7 +11,9 @@
  * Nodes at the seam are no longer on an edge, so they need half of PS_WIDTH children
  * (rrb.c, invariant 2). Two nodes that come out of one level have that many; a single one
  * may be thinner, and is joined with a neighbour then, which has enough for both, or is on
- * an edge itself and takes it in. */
+ * an edge itself and takes it in. Where there is no neighbour, a node of this one child goes
+ * up: it is thin itself, and when the level above joins it with its neighbour, the joining
+ * goes on below. */
 #include "rrb_part.h"
 
 typedef struct {
@@ -52,12 +54,20 @@ deal_out(ps_state *st, ps_rrb_list *l, int level, joined *out)
     return out->n > 0 ? 0 : -1;
 }
 
-/* Join the nodes at, at+1 of the list, of that level, into one or two. */
+static bool
+is_thin(ps_slot s)
+{
+    return !ps_slot_is_packed(s) && ps_slot_node(s)->datamap < PS_RRB_HALF;
+}
+
+/* Join the nodes at, at+1 of the list, of that level > 0, into one or two. A node of one
+ * thin child may be among them: then the children where the two meet are joined as well. */
 static int
 join_neighbours(ps_state *st, ps_rrb_list *l, int at, int level)
 {
     ps_rrb_list both = {.n = 0};
     joined j;
+    int meet = 0;
     for (int i = at; i < at + 2; i++) {
         Py_ssize_t sizes[PS_WIDTH];
         ps_node *n = ps_rrb_open(st, l->slot[i], level, l->size[i]);
@@ -65,9 +75,15 @@ join_neighbours(ps_state *st, ps_rrb_list *l, int at, int level)
             ps_rrb_list_clear(st, &both);
             return -1;
         }
+        meet = both.n;
         ps_rrb_sizes(n, level, l->size[i], sizes);
         ps_rrb_list_add(st, &both, n, sizes, 0, (int)n->datamap);
         Py_DECREF(n);
+    }
+    if (level > 1 && (is_thin(both.slot[meet - 1]) || is_thin(both.slot[meet])) &&
+        join_neighbours(st, &both, meet - 1, level - 1) < 0) {
+        ps_rrb_list_clear(st, &both);
+        return -1;
     }
     if (deal_out(st, &both, level, &j) < 0) {
         return -1;
@@ -131,8 +147,7 @@ join(ps_state *st, ps_rrb_body x, ps_rrb_body y, joined *out)
     if (right != NULL) {
         ps_rrb_list_add(st, &l, right, right_sizes, 1, (int)right->datamap);
     }
-    if (seam.n == 1 && level > 1 && l.n > 1 &&
-        ps_slot_node(l.slot[at])->datamap < PS_RRB_HALF &&
+    if (seam.n == 1 && level > 1 && l.n > 1 && is_thin(l.slot[at]) &&
         join_neighbours(st, &l, at > 0 ? at - 1 : at, level - 1) < 0) {
         goto done;
     }
