@@ -2,7 +2,8 @@
 
 A persistent collection never changes: an update returns a new one that shares nearly all of its
 memory with the old one. `PMap` is the map, `PSet` the set; `pmap`, `m`, `pset` and `s` make
-them, and their evolvers are the mutable builders.
+them, and their evolvers are the mutable builders. `PSortedMap` and `PSortedSet` keep their keys
+in order; `psortedmap` and `psortedset` make them.
 """
 
 from collections.abc import Hashable, ItemsView, KeysView, Mapping, Set, ValuesView
@@ -13,16 +14,25 @@ from pstructs._core import (
     PMapEvolver,
     PSet,
     PSetEvolver,
+    PSortedMap,
+    PSortedMapEvolver,
+    PSortedSet,
+    PSortedSetEvolver,
     m,
     partition,
     pmap,
     pset,
+    psortedmap,
+    psortedset,
     s,
     stable_hash,
 )
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs._core import PSortedMapItems as _PSortedMapItems
+from pstructs._core import PSortedMapKeys as _PSortedMapKeys
+from pstructs._core import PSortedMapValues as _PSortedMapValues
 from pstructs.diffs import ABSENT, Diff, diff, patch
 from pstructs.merging import merge, merge_nested
 
@@ -34,6 +44,10 @@ __all__ = [
     "PMapEvolver",
     "PSet",
     "PSetEvolver",
+    "PSortedMap",
+    "PSortedMapEvolver",
+    "PSortedSet",
+    "PSortedSetEvolver",
     "diff",
     "errors",
     "m",
@@ -43,6 +57,8 @@ __all__ = [
     "patch",
     "pmap",
     "pset",
+    "psortedmap",
+    "psortedset",
     "s",
     "stable_hash",
 ]
@@ -54,3 +70,10 @@ Hashable.register(PSet)
 KeysView.register(_PMapKeys)
 ValuesView.register(_PMapValues)
 ItemsView.register(_PMapItems)
+Mapping.register(PSortedMap)
+Hashable.register(PSortedMap)
+Set.register(PSortedSet)
+Hashable.register(PSortedSet)
+KeysView.register(_PSortedMapKeys)
+ValuesView.register(_PSortedMapValues)
+ItemsView.register(_PSortedMapItems)
