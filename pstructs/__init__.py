@@ -2,7 +2,8 @@
 
 A persistent collection never changes: an update returns a new one that shares nearly all of its
 memory with the old one. `PMap` is the map, `PSet` the set; `pmap`, `m`, `pset` and `s` make
-them, and their evolvers are the mutable builders.
+them, and their evolvers are the mutable builders. `PSortedMap` and `PSortedSet` keep their keys
+in order; `psortedmap` and `psortedset` make them.
 """
 
 from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView
@@ -15,11 +16,17 @@ from pstructs._core import (
     PSetEvolver,
     PVector,
     PVectorEvolver,
+    PSortedMap,
+    PSortedMapEvolver,
+    PSortedSet,
+    PSortedSetEvolver,
     m,
     partition,
     pmap,
     pset,
     pvector,
+    psortedmap,
+    psortedset,
     s,
     stable_hash,
     v,
@@ -27,6 +34,9 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs._core import PSortedMapItems as _PSortedMapItems
+from pstructs._core import PSortedMapKeys as _PSortedMapKeys
+from pstructs._core import PSortedMapValues as _PSortedMapValues
 from pstructs.diffs import ABSENT, Diff, diff, patch
 from pstructs.merging import merge, merge_nested
 
@@ -40,6 +50,10 @@ __all__ = [
     "PSetEvolver",
     "PVector",
     "PVectorEvolver",
+    "PSortedMap",
+    "PSortedMapEvolver",
+    "PSortedSet",
+    "PSortedSetEvolver",
     "diff",
     "errors",
     "m",
@@ -50,6 +64,8 @@ __all__ = [
     "pmap",
     "pset",
     "pvector",
+    "psortedmap",
+    "psortedset",
     "s",
     "stable_hash",
     "v",
@@ -64,3 +80,10 @@ Hashable.register(PVector)
 KeysView.register(_PMapKeys)
 ValuesView.register(_PMapValues)
 ItemsView.register(_PMapItems)
+Mapping.register(PSortedMap)
+Hashable.register(PSortedMap)
+Set.register(PSortedSet)
+Hashable.register(PSortedSet)
+KeysView.register(_PSortedMapKeys)
+ValuesView.register(_PSortedMapValues)
+ItemsView.register(_PSortedMapItems)

@@ -332,6 +332,79 @@ def register_codec(
     encoders[cls] = (_USER, lambda value: [name, encode(value)])
 
 
+# ---- key functions of sorted collections
+
+_orders: dict[str, Callable[[Any], Any]] = {}
+_order_names: dict[Callable[[Any], Any], str] = {}
+
+
+def register_order(name: str, function: Callable[[Any], Any]) -> None:
+    """Teach packs a key function, so that sorted collections that were made with it can be saved.
+
+    Parameters
+    ----------
+    name : str
+        What packs call the function. It has to mean the same order for as long as the packs are
+        kept: what it returned for each key is stored, and is not computed again.
+    function : callable
+        The very object that is given as ``key=``.
+
+    Raises
+    ------
+    CodecError
+        When the name belongs to another function, or the function has another name already.
+
+    Notes
+    -----
+    Nothing of the function is stored but its name. A process that reads such a collection has to
+    register it, too.
+
+    Cost: O(1).
+
+    Examples
+    --------
+    >>> from pstructs import psortedset
+    >>> from pstructs.packs import dumps, loads, register_order
+    >>> register_order("casefold", str.casefold)
+    >>> loads(dumps(psortedset(["b", "A", "c"], key=str.casefold)))
+    psortedset(['A', 'b', 'c'], key=<method 'casefold' of 'str' objects>)
+    """
+    if not isinstance(name, str) or not name or len(name) > 1000:
+        raise CodecError(f"the name of an order is a short str, not {name!r:.100}")
+    if not callable(function):
+        raise CodecError(f"the order {name!r} is a function, not {function!r:.100}")
+    if _orders.get(name, function) is not function:
+        raise CodecError(f"the order {name!r} is {_orders[name]!r:.100}; choose another name")
+    if _order_names.get(function, name) != name:
+        raise CodecError(f"{function!r:.100} is called {_order_names[function]!r} already")
+    _orders[name] = function
+    _order_names[function] = name
+
+
+def order_name(function: Callable[[Any], Any]) -> str:
+    """Return the name of a key function that is saved. Cost: O(1)."""
+    try:
+        return _order_names[function]
+    except (KeyError, TypeError):
+        raise UnsavableValueError(
+            f"a sorted collection with key={function!r:.100} can't be saved: packs store the names "
+            f"of functions only; give it one with pstructs.packs.register_order(name, function)"
+        ) from None
+
+
+def find_order(name: Any) -> Callable[[Any], Any]:
+    """Return the key function of that name. Cost: O(1)."""
+    if type(name) is not str:
+        raise ValueError("the name of a key function is no str")
+    try:
+        return _orders[name]
+    except KeyError:
+        raise CodecError(
+            f"a sorted collection has the order {name!r}, which is not registered here; call "
+            f"pstructs.packs.register_order({name!r}, function) before it is read"
+        ) from None
+
+
 # ---- the tables
 
 encoders: dict[type[Any], tuple[int, Callable[[Any], Any]]] = {

@@ -672,13 +672,41 @@ done:
     return result;
 }
 
+/* A reference to a sorted collection, and what its key function is called. */
+static int
+put_ordered(ps_encoder *e, ps_ref ref, PyObject *order)
+{
+    size_t start;
+    int result = -1;
+    if (ps_codecs_load(e->st) < 0) {
+        return -1;
+    }
+    PyObject *name = PyObject_CallOneArg(e->st->pack_slots[PS_CODEC_ORDER_NAME], order);
+    if (name == NULL || ext_begin(e->out, &start) < 0 || ps_buf_room(e->out, PS_REF_SIZE) == NULL) {
+        goto done;
+    }
+    ps_ref_store(e->out->data + e->out->len, ref);
+    e->out->len += PS_REF_SIZE;
+    e->has_refs = true;
+    if (encode(e, name) == 0) {
+        result = ext_end(e->out, start, PS_EXT_ORDERED);
+    }
+done:
+    Py_XDECREF(name);
+    return result;
+}
+
 static int
 put_collection(ps_encoder *e, PyObject *value)
 {
     ps_ref ref;
+    PyObject *order = NULL;
     /* Writing a collection encodes further keys and values with this encoder. */
-    if (e->collection(e, value, &ref) < 0) {
+    if (e->collection(e, value, &ref, &order) < 0) {
         return -1;
+    }
+    if (order != NULL) {
+        return put_ordered(e, ref, order);
     }
     uint8_t *p = ps_buf_room(e->out, 2 + PS_REF_SIZE);
     if (p == NULL) {
@@ -729,7 +757,8 @@ encode_container(ps_encoder *e, PyObject *value)
     else if (type == &PySet_Type) {
         r = put_set(e, value, PS_EXT_SET);
     }
-    else if (type == e->st->map || type == e->st->set || type == e->st->vector) {
+    else if (type == e->st->map || type == e->st->set || type == e->st->vector ||
+             type == e->st->sorted_map || type == e->st->sorted_set) {
         r = put_collection(e, value);
     }
     else {

@@ -41,6 +41,7 @@ enum {
     PS_EXT_BIGINT = 3, /* raw: two's complement, big-endian */
     PS_EXT_BYTEARRAY = 4, /* raw: the bytes */
     PS_EXT_SURROGATES = 5, /* raw: UTF-8 with lone surrogates */
+    PS_EXT_ORDERED = 6, /* raw: a reference, then one message: the name of its key function */
     PS_EXT_MESSAGE = 16, /* from here to 31 the payload is one message */
     PS_EXT_TUPLE = 16,
     PS_EXT_FROZENSET = 17,
@@ -107,8 +108,9 @@ struct ps_encoder {
     bool in_key; /* the key itself is being encoded */
     bool has_refs; /* set when a reference was written */
     int depth;
-    /* Write a PMap or PSet, or bytes-like data, as records, and say where. 0 or -1. */
-    int (*collection)(ps_encoder *e, PyObject *collection, ps_ref *ref);
+    /* Write a collection, or bytes-like data, as records, and say where. *order: the key
+     * function (borrowed) of a sorted collection that has one, else NULL. 0 or -1. */
+    int (*collection)(ps_encoder *e, PyObject *collection, ps_ref *ref, PyObject **order);
     int (*raw)(ps_encoder *e, PyObject *data, ps_ref *ref);
 };
 
@@ -137,8 +139,9 @@ struct ps_decoder {
     const uint8_t *base; /* start of the pack: offsets in error messages */
     int depth;
     void *pack; /* for the hooks */
-    /* New reference: what a reference names. top: it is the whole message. */
-    PyObject *(*reference)(ps_decoder *d, ps_ref ref, bool top);
+    /* New reference: what a reference names. top: it is the whole message. order: the key
+     * function of a sorted collection, or NULL. */
+    PyObject *(*reference)(ps_decoder *d, ps_ref ref, PyObject *order, bool top);
     /* New reference: a read-only memoryview of a raw record's data. */
     PyObject *(*raw)(ps_decoder *d, ps_ref ref);
 };
@@ -153,7 +156,9 @@ enum {
     PS_CODEC_DECODERS = 2, /* dict: extension type -> function of the payload */
     PS_CODEC_ARRAY = 3, /* function: (memoryview, message) -> array */
     PS_CODEC_OPAQUE = 4, /* class of what nothing can decode */
-    PS_CODEC_COUNT = 5,
+    PS_CODEC_ORDER_NAME = 5, /* function: key function -> its registered name */
+    PS_CODEC_ORDER = 6, /* function: name -> key function */
+    PS_CODEC_COUNT = 7,
 };
 int ps_codecs_load(ps_state *st);
 

@@ -19,6 +19,7 @@
 #include "msgpack.h"
 #include "node.h"
 #include "rrb.h"
+#include "sorted.h"
 
 /* ---- the header */
 #define PS_PACK_MAGIC "\x93PSK\r\n\x1a\n"

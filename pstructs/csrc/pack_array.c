@@ -44,7 +44,9 @@ parse_form(ps_record *r, bool vector)
 {
     bool children = r->flags & PS_RF_CHILDREN, sizes = r->flags & PS_RF_SIZES;
     if (!vector) {
-        if (r->level >= PS_BT_MAX_HEIGHT || (r->level > 0) != children || sizes != children) {
+        /* 24 levels hold more than 2**63 entries; a tree that is thin on purpose may grow by as
+         * many again before it reaches PS_BT_MAX_HEIGHT. */
+        if (r->level > PS_BT_MAX_HEIGHT / 2 || (r->level > 0) != children || sizes != children) {
             return "a sorted node has an impossible level";
         }
         return r->form & ~0x33u || (!children && r->form & 0x30u) ? "a node has an unknown form"
@@ -89,7 +91,7 @@ ps_array_parse(const ps_pack *pack, uint64_t offset, ps_record *r)
     if (tree > 1 || ps_load16(p + PS_A_RESERVED) || r->end_width == 0) {
         return "reserved flags of a record are set";
     }
-    if (n == 0 || n > PS_WIDTH) {
+    if (n == 0 || n > (tree == 0 ? PS_WIDTH : children ? PS_BT_INNER : PS_BT_LEAF)) {
         return "a node has an impossible number of parts";
     }
     const char *wrong = parse_form(r, tree == 0);
@@ -205,7 +207,7 @@ open_record(ps_state *st, ps_slot ref, int kind, int level, Py_ssize_t count, ps
         return -1;
     }
     const char *wrong = NULL;
-    if (r->kind != kind || r->level != level) {
+    if (r->kind != kind || (level >= 0 && r->level != level)) {
         wrong = "a node has another level or kind than its parent says";
     }
     else if (count >= 0 && r->count != (uint64_t)count) {

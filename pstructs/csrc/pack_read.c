@@ -422,7 +422,7 @@ ps_record_open(ps_state *st, ps_pack *pack, uint64_t offset, ps_record *r)
 
 /* ---- values */
 
-static PyObject *nested_reference(ps_decoder *d, ps_ref ref, bool top);
+static PyObject *nested_reference(ps_decoder *d, ps_ref ref, PyObject *order, bool top);
 static PyObject *raw_data(ps_decoder *d, ps_ref ref);
 
 static PyObject *
@@ -459,19 +459,44 @@ damaged_reference(ps_decoder *d, const char *what)
     return ps_pack_damaged(d->st, pack, (uint64_t)(d->p - d->base), what);
 }
 
+/* The collection of a kind: of no elements where r is NULL, else of the root record r. */
 static PyObject *
-nested_reference(ps_decoder *d, ps_ref ref, bool top)
+collection_of(ps_decoder *d, uint8_t kind, ps_pack *pack, const ps_record *r, PyObject *order)
+{
+    ps_state *st = d->st;
+    ps_slot root = r == NULL ? 0 : ps_slot_pack(pack->id, r->offset);
+    Py_ssize_t count = r == NULL ? 0 : (Py_ssize_t)r->count;
+    if (kind == PS_ARRAY_VECTOR) {
+        ps_rrb t = PS_RRB_EMPTY;
+        return r != NULL && ps_array_vector(st, pack, r, &t) < 0 ? NULL : ps_vector_new(st, t);
+    }
+    if (root) {
+        ps_slot_incref(st, root);
+    }
+    if (ps_kind_is_trie(kind)) {
+        return ps_collection_new(st, kind + 1, (ps_tree){root, count});
+    }
+    int shape = kind - PS_ARRAY_SORTED;
+    PyTypeObject *type = shape & PS_BT_MAP ? st->sorted_map : st->sorted_set;
+    return ps_sorted_new_of(st, type, (ps_btree){root, count, shape}, order);
+}
+
+static PyObject *
+nested_reference(ps_decoder *d, ps_ref ref, PyObject *order, bool top)
 {
     ps_pack *target;
     ps_record r;
     ps_state *st = d->st;
+    bool keyed =
+        ps_kind_is_array(ref.kind) && ref.kind >= PS_ARRAY_SORTED + PS_BT_KEYED;
+    if (keyed != (order != NULL)) {
+        return damaged_reference(d, "a sorted collection and its reference differ on its order");
+    }
     if (ps_kind_is_node(ref.kind) && ref.offset == 0) {
         if (ref.import) {
             return damaged_reference(d, "a reference to an empty collection names a pack");
         }
-        return ps_kind_is_trie(ref.kind)
-                   ? ps_collection_new(st, ref.kind + 1, (ps_tree){0, 0})
-                   : ps_vector_new(st, PS_RRB_EMPTY);
+        return collection_of(d, ref.kind, NULL, NULL, order);
     }
     if (ps_pack_follow(st, d->pack, (uint64_t)(d->p - d->base), ref, &target) < 0) {
         return NULL;
@@ -496,16 +521,12 @@ nested_reference(ps_decoder *d, ps_ref ref, bool top)
     else if (ref.kind == PS_REC_RAW) {
         damaged_reference(d, "a reference names the data of an array");
     }
-    else if (r.kind == PS_ARRAY_VECTOR) {
-        ps_rrb t;
-        x = ps_array_vector(st, target, &r, &t) < 0 ? NULL : ps_vector_new(st, t);
-    }
-    else if (r.level != 0 || r.count == 0 || r.count > (uint64_t)PY_SSIZE_T_MAX) {
+    else if ((ps_kind_is_trie(r.kind) && r.level != 0) || r.count == 0 ||
+             r.count > (uint64_t)PY_SSIZE_T_MAX) {
         damaged_reference(d, "a reference to a collection names no root");
     }
     else {
-        ps_slot slot = ps_slot_incref(st, ps_slot_pack(target->id, ref.offset));
-        x = ps_collection_new(st, r.kind + 1, (ps_tree){slot, (Py_ssize_t)r.count});
+        x = collection_of(d, r.kind, target, &r, order);
     }
 done:
     Py_DECREF(target);

@@ -66,8 +66,9 @@ verify_ref(void *arg, const uint8_t *p)
     ps_ref ref = ps_ref_load(p);
     ps_pack *target;
     ps_record r;
-    bool array = p[-1] == PS_EXT_ARRAY;
-    if (ref.kind > PS_ARRAY_LAST || (ref.kind == PS_REC_RAW) != array) {
+    bool array = p[-1] == PS_EXT_ARRAY, ordered = p[-1] == PS_EXT_ORDERED;
+    bool keyed = ps_kind_is_array(ref.kind) && ref.kind >= PS_ARRAY_SORTED + PS_BT_KEYED;
+    if (ref.kind > PS_ARRAY_LAST || (ref.kind == PS_REC_RAW) != array || keyed != ordered) {
         return ps_lens_wrong(v, v->offset, "a reference has an impossible kind");
     }
     if (ref.offset == 0 && ps_kind_is_node(ref.kind)) {

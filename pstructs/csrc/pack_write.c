@@ -113,19 +113,27 @@ hook_raw(ps_encoder *e, PyObject *data, ps_ref *ref)
 
 /* Where the nodes of a nested collection are; offset 0: it is empty. */
 static int
-write_collection(ps_writer *w, PyObject *collection, ps_ref *ref)
+write_collection(ps_writer *w, PyObject *collection, ps_ref *ref, PyObject **order)
 {
+    ps_state *st = w->st;
     place at = 0;
     uint64_t count;
     int r = 0;
-    if (Py_TYPE(collection) == w->st->vector) {
+    if (Py_TYPE(collection) == st->vector) {
         const ps_rrb *t = ps_vector_tree(collection);
         ref->kind = PS_ARRAY_VECTOR;
         r = t->count ? ps_write_vector(w, t, &at) : 0;
     }
+    else if (Py_TYPE(collection) == st->sorted_map || Py_TYPE(collection) == st->sorted_set) {
+        ps_btree t = ps_sorted_tree(collection);
+        ref->kind = (uint8_t)(PS_ARRAY_SORTED + t.shape);
+        *order = ((ps_sorted *)collection)->key;
+        count = (uint64_t)t.count;
+        r = t.root ? ps_write_slot(w, t.root, ref->kind, -1, &at, &count) : 0;
+    }
     else {
         ps_tree tree = ps_tree_of(collection);
-        ref->kind = Py_TYPE(collection) == w->st->map ? PS_REC_MAP : PS_REC_SET;
+        ref->kind = Py_TYPE(collection) == st->map ? PS_REC_MAP : PS_REC_SET;
         r = tree.root ? ps_write_slot(w, tree.root, ref->kind, 0, &at, &count) : 0;
     }
     ref->import = (uint16_t)PLACE_IMPORT(at);
@@ -134,14 +142,14 @@ write_collection(ps_writer *w, PyObject *collection, ps_ref *ref)
 }
 
 static int
-hook_collection(ps_encoder *e, PyObject *collection, ps_ref *ref)
+hook_collection(ps_encoder *e, PyObject *collection, ps_ref *ref, PyObject **order)
 {
     ps_writer *w = (ps_writer *)((char *)e - offsetof(ps_writer, encoder));
     ps_encoder outer = *e;
     size_t mark = w->n_jobs;
     uint64_t arena_mark = w->arena.len;
     e->out = &w->scratch;
-    int r = write_collection(w, collection, ref);
+    int r = write_collection(w, collection, ref, order);
     if (r == 0) {
         ps_image_flush(w, mark, arena_mark);
     }
@@ -677,6 +685,9 @@ ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint6
     }
     if (enter(w) < 0) {
         return -1;
+    }
+    if (level < 0) {
+        level = ps_bt_height(n); /* the root of a sorted tree */
     }
     int result = ps_kind_is_trie(kind)
                      ? write_heap_node(w, n, kind + 1, level, at, count)

@@ -73,8 +73,8 @@ typedef struct {
 } array_parts;
 
 /* ---- pack_write.c: the walk */
-/* A node slot of any kind: where it is in the new pack's eyes. *count: elements below it;
- * for an array node it is read, too. */
+/* A node slot of any kind: where it is in the new pack's eyes. level: -1 for the root of a sorted
+ * tree. *count: elements below it; for an array node it is read, too. */
 int ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint64_t *count);
 /* Append the message of a value to scratch; of a long one, a reference to its record. key: what
  * errors name, or NULL. */

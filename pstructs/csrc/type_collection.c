@@ -22,6 +22,7 @@
  * Spare objects: small persistent updates make and drop one collection each, so
  * up to PS_FREELIST dead ones are kept. */
 #include "collection_vector.h"
+#include "sorted.h"
 
 #include "error.h"
 
@@ -277,6 +278,10 @@ ps_check(PyObject *module, PyObject *o)
         t = ((ps_evolver *)o)->tree;
         width = ((ps_evolver *)o)->width;
     }
+    else if (ps_is_sorted(st, o) || Py_TYPE(o) == st->sorted_map_evolver ||
+             Py_TYPE(o) == st->sorted_set_evolver) {
+        return ps_sorted_check(st, o);
+    }
     else {
         PyErr_Format(PyExc_TypeError, "_check() wants a collection or an evolver, not %.200s",
                      Py_TYPE(o)->tp_name);
@@ -296,7 +301,8 @@ ps_types_init(ps_state *st, PyObject *module)
     if (ps_iterator_type_init(st, module) < 0 || ps_view_types_init(st, module) < 0 ||
         ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
         ps_set_type_init(st, module) < 0 || ps_vector_iterator_type_init(st, module) < 0 ||
-        ps_vector_evolver_type_init(st, module) < 0 || ps_vector_type_init(st, module) < 0) {
+        ps_vector_evolver_type_init(st, module) < 0 || ps_vector_type_init(st, module) < 0 ||
+        ps_sorted_types_init(st, module) < 0) {
         return -1;
     }
     st->hash.collection_hook = ps_collection_stable_hash;
@@ -315,7 +321,9 @@ ps_types_init(ps_state *st, PyObject *module)
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
     X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)    \
-    X(vector) X(vector_evolver) X(vector_iterator)
+    X(vector) X(vector_evolver) X(vector_iterator)                                                \
+    X(sorted_map) X(sorted_set) X(sorted_map_evolver) X(sorted_set_evolver) X(sorted_keys_view)   \
+    X(sorted_values_view) X(sorted_items_view) X(sorted_iterator)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)

@@ -32,6 +32,7 @@ TOP, HEAD, BODY, TAIL = 0x80, 1, 2, 4
 NUMBERS = {1: "q", 2: "d", 3: "?"}  # forms of a vector's leaf
 MAX_LEVEL = {1: 26, 0x80000001: 5}  # by hash domain; the second is that of test builds
 WIDTH = {1: 32, 0x80000001: 4}
+SORTED_LEAF, SORTED_INNER = {1: 20, 0x80000001: 4}, {1: 14, 0x80000001: 4}
 
 
 class BadPack(Exception):
@@ -262,7 +263,8 @@ class Reader:
         offset, tree, children = r.offset, flags & 3, bool(flags & CHILDREN)
         r.level, r.n, r.form, reserved = self.take("<BBBH", offset + 21)
         check(tree <= 1 and not reserved, "reserved flags", offset)
-        check(1 <= r.n <= WIDTH[self.domain], "number of parts", offset)
+        most = (SORTED_INNER if children else SORTED_LEAF) if tree else WIDTH
+        check(1 <= r.n <= most[self.domain], "number of parts", offset)
         r.kind = SORTED + (r.form & 3) if tree else VECTOR
         r.count, at = r.n, offset + 26
         sizes = bool(flags & SIZES)
@@ -520,6 +522,8 @@ class Message:
     def payload(self, code: int, stop: int) -> Any:
         if code == 1:
             return self.ref()
+        if code == 6:
+            return self.ref(), self.decode()
         if code == 2:
             data, meta = self.ref(), self.decode()
             return Array(meta[0], meta[1], tuple(meta[2:]), data)

@@ -11,7 +11,21 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pstructs import PMap, PSet, PVector, m, pmap, pset, pvector, s, v
+from pstructs import (
+    PMap,
+    PSet,
+    PSortedMap,
+    PSortedSet,
+    PVector,
+    m,
+    pmap,
+    pset,
+    psortedmap,
+    psortedset,
+    pvector,
+    s,
+    v,
+)
 from support.pack_reader import (
     ARRAY,
     CHILDREN,
@@ -51,6 +65,7 @@ CONTAINERS = [
     *[{i: str(i) for i in range(40)}, [list(range(70000))], [None] * 17],
     *[m(), s(), m(a=1), s(1, "b"), [m(x=s(m(y=1)))], (pmap({(1, 2): {3}}),)],
     *[v(), v(1, "a"), v(v(), m(a=v(1.5))), pvector(range(100)), [pvector([0.5] * 40)]],
+    *[psortedset(), psortedmap({2: s(1), 1: v(2)}), [psortedset(range(90)), psortedset("ba")]],
     pvector([True, False] * 30) + pvector("abc") + pvector([2**70, -(2**63)] * 9),
 ]
 
@@ -75,6 +90,12 @@ def devour(value: Any) -> int:
         return n
     if isinstance(value, PSet):
         return sum(devour(x) for x in value if x in value)
+    if isinstance(value, PSortedMap | PSortedSet):
+        assert len(list(value)) == len(value) == len(list(reversed(value)))
+        entries = list(value.items()) if isinstance(value, PSortedMap) else list(value)
+        for i in (0, len(value) // 2, len(value) - 1) if value else ():
+            devour(value.nth(i))
+        return sum(devour(x) for x in entries if value.bisect_left(min(value)) == 0)
     if isinstance(value, PVector):
         n = len(value)
         assert n == len(list(value)) == len(list(reversed(value)))
