@@ -50,12 +50,15 @@ done:
     return rc;
 }
 
-/* Number of entries below s; -1 with an exception. *min: the first slot of the node. */
+/* Number of entries below s; -1 with an exception. *min: a new reference to the first slot of
+ * the node, or 0. */
 static Py_ssize_t
 check(job *j, ps_slot s, int height, bool right, uint64_t expected, ps_slot *min)
 {
     ps_state *st = j->st;
     Py_ssize_t below = 0, count = -1;
+    ps_slot child_min = 0;
+    *min = 0;
     ps_node *n = ps_bt_open(st, s, j->shape, height, expected);
     if (n == NULL) {
         return -1;
@@ -64,7 +67,6 @@ check(job *j, ps_slot s, int height, bool right, uint64_t expected, ps_slot *min
     bool plain = !ps_node_is_gc(st, n), packed = false;
     bool tracked = !plain && PyObject_GC_IsTracked((PyObject *)n);
     ps_bt_kind kind = ps_bt_node_kind(n);
-    *min = ps_bt_min(n);
     CHECK(n->meta & PS_META_ARRAY, "a node of the tree is an array node");
     CHECK(ps_bt_height(n) == height, "all leaves are at the same depth");
     CHECK(ps_bt_node_shape(n) == j->shape, "all nodes have the shape of the tree");
@@ -85,6 +87,7 @@ check(job *j, ps_slot s, int height, bool right, uint64_t expected, ps_slot *min
         j->partial = true;
         Py_CLEAR(j->last);
         count = (Py_ssize_t)ps_bt_node_count(n);
+        *min = ps_slot_incref(st, ps_bt_min(n));
         goto done;
     }
     for (int i = 0; i < size; i++) {
@@ -97,7 +100,10 @@ check(job *j, ps_slot s, int height, bool right, uint64_t expected, ps_slot *min
                 CHECK(!tracked || !gc || PyObject_GC_IsTracked(ps_slot_obj(child)),
                       "the collector knows the GC children of a node that it knows");
             }
-            Py_ssize_t c = check(j, child, height - 1, right && i == size - 1, ps_bt_counts(n)[i], &first);
+            ps_slot_xdecref(st, child_min);
+            Py_ssize_t c = check(j, child, height - 1, right && i == size - 1, ps_bt_counts(n)[i],
+                                 &child_min);
+            first = child_min;
             if (c < 0) {
                 goto done;
             }
@@ -121,7 +127,9 @@ check(job *j, ps_slot s, int height, bool right, uint64_t expected, ps_slot *min
         CHECK(kind != PS_BT_ANY || ps_bt_words(n)[i] == 0, "a node without a kind has no words");
     }
     count = below;
+    *min = ps_slot_incref(st, ps_bt_min(n));
 done:
+    ps_slot_xdecref(st, child_min);
     Py_DECREF(n);
     return count;
 }
@@ -143,6 +151,7 @@ check_tree(ps_state *st, ps_btree t, bool user_code, Py_ssize_t budget)
         CHECK(!lone, "a root has two children or more");
         ps_slot min;
         Py_ssize_t n = check(&j, t.root, height, true, (uint64_t)t.count, &min);
+        ps_slot_xdecref(st, min);
         if (n < 0) {
             goto done;
         }

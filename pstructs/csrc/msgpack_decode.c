@@ -61,11 +61,18 @@ damaged_by_error(ps_decoder *d, const uint8_t *at)
         PyErr_ExceptionMatches(PyExc_RecursionError) || !PyErr_ExceptionMatches(PyExc_Exception)) {
         return NULL;
     }
-    PyObject *root = ps_error_class(d->st, "PstructsError");
-    if (root == NULL || PyErr_ExceptionMatches(root)) {
+    PyErr_Fetch(&type, &value, &tb);
+    PyObject *root = ps_error_class(d->st, "PstructsError"); /* may import */
+    if (root == NULL) {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(tb);
         return NULL;
     }
-    PyErr_Fetch(&type, &value, &tb);
+    if (PyErr_GivenExceptionMatches(type, root)) {
+        PyErr_Restore(type, value, tb);
+        return NULL;
+    }
     PyErr_NormalizeException(&type, &value, &tb);
     PyObject *text = value ? PyObject_Str(value) : NULL;
     const char *utf8 = text ? PyUnicode_AsUTF8(text) : NULL;

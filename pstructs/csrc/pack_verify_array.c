@@ -34,21 +34,21 @@ decode_key(lens *v, ps_pack *pack, uint64_t offset, PyObject **key)
     return unknown < 0 ? -1 : 0;
 }
 
-/* Whether a sorts before b. 0, or -1: it does not. */
+/* Whether a sorts before b; a NULL: whether b can be a key at all. 0, or -1: it does not. */
 static int
 verify_order(lens *v, PyObject *a, PyObject *b)
 {
-    if (a == NULL || b == NULL) {
+    ps_bt_probe p, q;
+    int order = -1;
+    if (b == NULL) {
         return 0;
     }
-    ps_bt_probe p, q;
-    int order = 0;
-    ps_bt_probe_init(&p, a);
     ps_bt_probe_init(&q, b);
-    if (p.kind == PS_BT_NAN || q.kind == PS_BT_NAN) {
-        return ps_lens_wrong(v, v->offset, "a NaN is a key of a sorted collection");
+    if (a != NULL) {
+        ps_bt_probe_init(&p, a);
     }
-    if (ps_bt_compare(&p, &q, &order) < 0) {
+    if (a == NULL || q.kind == PS_BT_NAN ? ps_bt_accept(&q) < 0
+                                         : ps_bt_compare(&p, &q, &order) < 0) {
         if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError)) {
             PyErr_Clear();
             return ps_lens_wrong(v, v->offset, "the keys of a sorted collection have no order");
@@ -103,6 +103,29 @@ verify_numbers(lens *v, const ps_record *r)
     return ps_buf_add(&v->message, r->content, (size_t)r->length);
 }
 
+/* The key message at p: hashable, if asked for; *before, if given, sorts before it, and becomes
+ * it. 0, -1. */
+static int
+verify_key(lens *v, const uint8_t *p, bool hashable, PyObject **before)
+{
+    PyObject *key;
+    if (decode_key(v, v->pack, (uint64_t)(p - v->pack->data), &key) < 0) {
+        return -1;
+    }
+    int rc = before == NULL ? 0 : verify_order(v, *before, key);
+    if (rc == 0 && hashable && key != NULL && ps_sorted_check_key(key) < 0) {
+        PyErr_Clear();
+        rc = ps_lens_wrong(v, v->offset, "a key is not hashable");
+    }
+    if (before != NULL) {
+        Py_XSETREF(*before, key);
+    }
+    else {
+        Py_XDECREF(key);
+    }
+    return rc;
+}
+
 static int
 verify_leaf(lens *v, const ps_record *r)
 {
@@ -119,19 +142,11 @@ verify_leaf(lens *v, const ps_record *r)
             goto done;
         }
         for (int k = 0; k < width; k++) {
+            const uint8_t *message = p;
             if (ps_lens_message(v, p, end, k >= n_keys, k + 1 < width ? &p : NULL) < 0) {
                 goto done;
             }
-        }
-        if (!vector) {
-            PyObject *key;
-            uint64_t at = (uint64_t)(r->content - v->pack->data) + start;
-            if (decode_key(v, v->pack, at, &key) < 0) {
-                goto done;
-            }
-            int order = verify_order(v, before, key);
-            Py_XSETREF(before, key);
-            if (order < 0) {
+            if (k < n_keys && verify_key(v, message, k == n_keys - 1, k == 0 ? &before : NULL) < 0) {
                 goto done;
             }
         }

@@ -95,7 +95,10 @@ def devour(value: Any) -> int:
         entries = list(value.items()) if isinstance(value, PSortedMap) else list(value)
         for i in (0, len(value) // 2, len(value) - 1) if value else ():
             devour(value.nth(i))
-        return sum(devour(x) for x in entries if value.bisect_left(min(value)) == 0)
+        if value:
+            first = value.first()
+            assert value.bisect_left(first[0] if isinstance(value, PSortedMap) else first) == 0
+        return sum(devour(x) for x in entries)
     if isinstance(value, PVector):
         n = len(value)
         assert n == len(list(value)) == len(list(reversed(value)))
