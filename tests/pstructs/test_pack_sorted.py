@@ -272,8 +272,8 @@ def test_lie_about_a_tree_is_refused_untrusted_and_safe_trusted(what: str, image
     for use in uses:
         try:
             use(loads(image, trusted=True))
-        except (errors.PackError, KeyError, TypeError, ValueError):
-            pass
+        except (errors.PackError, AssertionError, KeyError, TypeError, ValueError):
+            pass  # a liar that is trusted may give wrong answers
 
 
 def test_random_lies_about_trees_are_safe() -> None:
