@@ -113,6 +113,7 @@ pop_edge(ps_state *st, ps_slot s, int level, Py_ssize_t count, bool front, ps_sl
             ps_rrb_splice(st, n, level, sizes, edge, 1, child, sizes[edge] - *size));
         if (*out == 0) {
             ps_slot_decref(st, *leaf);
+            *leaf = 0;
             rc = -1;
         }
     }
@@ -124,6 +125,7 @@ int
 ps_rrb_body_pop(ps_state *st, ps_rrb_body *b, ps_slot *leaf, Py_ssize_t *size, bool front)
 {
     ps_rrb_body to = {0, b->level, 0};
+    *leaf = 0;
     if (pop_edge(st, b->root, b->level, b->count, front, leaf, size, &to.root) < 0) {
         return -1;
     }
@@ -134,6 +136,7 @@ ps_rrb_body_pop(ps_state *st, ps_rrb_body *b, ps_slot *leaf, Py_ssize_t *size, b
     if (ps_rrb_body_tighten(st, &to) < 0) {
         ps_slot_xdecref(st, to.root);
         ps_slot_decref(st, *leaf);
+        *leaf = 0;
         return -1;
     }
     ps_rrb_body_become(st, b, to);
