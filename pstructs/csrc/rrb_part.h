@@ -51,7 +51,7 @@ PS_INLINE void
 ps_rrb_set_body(ps_rrb *t, ps_rrb_body b)
 {
     t->root = b.root;
-    t->shift = (uint32_t)(b.level * PS_BITS);
+    t->shift = (uint16_t)(b.level * PS_BITS);
     t->body = b.count;
 }
 
