@@ -247,6 +247,7 @@ bury(ps_state *st, const ps_rrb *t, bool front, ps_rrb *out)
     }
     *out = ps_rrb_share(st, &r);
     ps_rrb_set_body(out, b);
+    out->regular = t->root == 0 || (t->regular && !front);
     return 0;
 }
 
@@ -390,6 +391,7 @@ pop(ps_state *st, const ps_rrb *t, bool front, ps_rrb *out)
         r.root = 0;
         r = ps_rrb_share(st, &r);
         ps_rrb_set_body(&r, b);
+        r.regular = t->regular && (!front || b.root == 0);
         if (front) {
             r.head = left;
             r.n_head = (uint32_t)(size - 1);

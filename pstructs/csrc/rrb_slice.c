@@ -166,6 +166,7 @@ slice(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi, ps_rrb *out)
         goto error;
     }
     ps_rrb_set_body(&r, b);
+    r.regular = t->regular && body_lo == 0;
     *out = r;
     return 0;
 error:

@@ -86,8 +86,17 @@ static int
 push_all(ps_state *st, PyObject *source, const sink *to)
 {
     if (PyList_CheckExact(source)) {
-        /* Allocating may run the collector, and that anything: look at the size each time. */
-        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(source); i++) {
+        /* Allocating may run the collector, and that anything: look at the list each time. */
+        Py_ssize_t i = 0;
+        while (to->builder != NULL && i < PyList_GET_SIZE(source)) {
+            Py_ssize_t taken = ps_rrb_builder_take(
+                st, to->builder, ((PyListObject *)source)->ob_item + i, PyList_GET_SIZE(source) - i);
+            if (taken < 0) {
+                return -1;
+            }
+            i += taken;
+        }
+        for (; i < PyList_GET_SIZE(source); i++) {
             if (sink_push(st, to, Py_NewRef(PyList_GET_ITEM(source, i))) < 0) {
                 return -1;
             }
@@ -95,7 +104,16 @@ push_all(ps_state *st, PyObject *source, const sink *to)
         return 0;
     }
     if (PyTuple_CheckExact(source)) {
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(source); i++) {
+        Py_ssize_t i = 0;
+        while (to->builder != NULL && i < PyTuple_GET_SIZE(source)) {
+            Py_ssize_t taken = ps_rrb_builder_take(st, to->builder, &PyTuple_GET_ITEM(source, i),
+                                                   PyTuple_GET_SIZE(source) - i);
+            if (taken < 0) {
+                return -1;
+            }
+            i += taken;
+        }
+        for (; i < PyTuple_GET_SIZE(source); i++) {
             if (sink_push(st, to, Py_NewRef(PyTuple_GET_ITEM(source, i))) < 0) {
                 return -1;
             }

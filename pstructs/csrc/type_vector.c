@@ -49,7 +49,13 @@ ps_vector_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     bool exact = type->tp_dealloc == ps_vector_dealloc;
     /* The collector may have cleared the type already, when all die together. */
-    ps_state *st = ps_vector_state_slow(self);
+    ps_state *st;
+    if (PS_LIKELY(exact && ((PyHeapTypeObject *)type)->ht_module != NULL)) {
+        st = PyModule_GetState(((PyHeapTypeObject *)type)->ht_module);
+    }
+    else {
+        st = ps_vector_state_slow(self);
+    }
     if (((ps_vector *)self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -197,9 +203,16 @@ out_of_range(Py_ssize_t i)
 static int
 parse_index(PyObject *o, Py_ssize_t count, bool end, Py_ssize_t *i)
 {
-    Py_ssize_t given = PyNumber_AsSsize_t(o, PyExc_IndexError);
-    if (given == -1 && PyErr_Occurred()) {
-        return -1;
+    Py_ssize_t given;
+    int64_t n;
+    if (PS_LIKELY(PyLong_CheckExact(o)) && PS_LIKELY(ps_long_as_int64(o, &n))) {
+        given = (Py_ssize_t)n;
+    }
+    else {
+        given = PyNumber_AsSsize_t(o, PyExc_IndexError);
+        if (given == -1 && PyErr_Occurred()) {
+            return -1;
+        }
     }
     *i = given < 0 ? given + count : given;
     if (*i < 0 || *i > count - !end) {
