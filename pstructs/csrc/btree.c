@@ -447,7 +447,7 @@ quick_behind(ps_node *n, const ps_bt_probe *p, int lo, int hi)
         if (ps_slot_is_packed(child) || ps_slot_is_packed(ps_bt_min(ps_slot_node(child)))) {
             return -1;
         }
-        if (PyUnicode_Compare(p->key, ps_slot_obj(ps_bt_min(ps_slot_node(child)))) < 0) {
+        if (ps_bt_compare_str(p->key, ps_slot_obj(ps_bt_min(ps_slot_node(child)))) < 0) {
             hi = mid;
         }
         else {
@@ -483,16 +483,29 @@ ps_bt_quick(ps_slot root, const ps_bt_probe *p, ps_node **leaf)
             if (at == size || words[at] != p->word) {
                 return PS_BT_MISSING;
             }
-            for (; p->kind == PS_BT_STR && at < size && words[at] == p->word; at++) {
-                ps_slot key = n->slots[at];
+            if (p->kind != PS_BT_STR) {
+                return at;
+            }
+            for (int hi = words_up_to(words, size, p->word); at < hi;) {
+                int mid = (at + hi) / 2;
+                ps_slot key = n->slots[mid];
                 if (PS_UNLIKELY(ps_slot_is_packed(key))) {
                     return PS_BT_UNSURE;
                 }
-                if (key == ps_slot_heap(p->key) || ps_unicode_eq(ps_slot_obj(key), p->key)) {
-                    return at;
+                int order = key == ps_slot_heap(p->key)
+                                ? 0
+                                : ps_bt_compare_str(ps_slot_obj(key), p->key);
+                if (order == 0) {
+                    return mid;
+                }
+                if (order < 0) {
+                    at = mid + 1;
+                }
+                else {
+                    hi = mid;
                 }
             }
-            return p->kind == PS_BT_STR ? PS_BT_MISSING : at;
+            return PS_BT_MISSING;
         }
         int behind = words_up_to(words, size, p->word);
         if (p->kind == PS_BT_STR && behind > 0 && words[behind - 1] == p->word) {

@@ -306,7 +306,7 @@ before(const sort_key *a, const sort_key *b)
     if (PS_LIKELY(a->p.kind == b->p.kind && a->p.kind != PS_BT_ANY)) {
         return a->p.word != b->p.word || a->p.kind != PS_BT_STR
                    ? a->p.word < b->p.word
-                   : PyUnicode_Compare(a->p.key, b->p.key) < 0;
+                   : ps_bt_compare_str(a->p.key, b->p.key) < 0;
     }
     return ps_bt_less(a->p.key, b->p.key);
 }

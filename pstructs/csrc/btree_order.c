@@ -145,7 +145,7 @@ int
 ps_bt_less(PyObject *a, PyObject *b)
 {
     if (PyUnicode_CheckExact(a) && PyUnicode_CheckExact(b)) {
-        return PyUnicode_Compare(a, b) < 0;
+        return ps_bt_compare_str(a, b) < 0;
     }
     Py_INCREF(a);
     Py_INCREF(b);
@@ -170,7 +170,7 @@ ps_bt_compare(const ps_bt_probe *a, const ps_bt_probe *b, int *order)
     if (PS_LIKELY(a->kind == b->kind && a->kind != PS_BT_ANY)) {
         *order = (a->word > b->word) - (a->word < b->word);
         if (*order == 0 && a->kind == PS_BT_STR) {
-            *order = PyUnicode_Compare(a->key, b->key);
+            *order = ps_bt_compare_str(a->key, b->key);
         }
         return 0;
     }
