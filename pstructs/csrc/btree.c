@@ -161,8 +161,9 @@ ps_bt_make(ps_state *st, int shape, int height, const ps_bt_item *items, int n, 
         }
         min = ps_bt_min(first);
     }
-    ps_node *node = ps_node_new_array(st, gc, (uint32_t)(height ? n + 1 : n * width),
-                                      (uint32_t)(height ? 2 * n : n), ps_bt_tag(shape, height, kind));
+    ps_node *node =
+        ps_node_new_array(st, gc, (uint32_t)(height ? n + 1 : n * width),
+                          (uint32_t)(height ? 2 * n : n), ps_bt_tag(shape, height, kind));
     if (node == NULL) {
         Py_XDECREF(first);
         return NULL;
@@ -264,8 +265,8 @@ convert(const ps_bt_probe *p, ps_bt_kind kind, int64_t *word)
             return true;
         }
     }
-    if (kind == PS_BT_FLOAT && p->kind == PS_BT_INT &&
-        p->word >= -(INT64_C(1) << 53) && p->word <= INT64_C(1) << 53) {
+    if (kind == PS_BT_FLOAT && p->kind == PS_BT_INT && p->word >= -(INT64_C(1) << 53) &&
+        p->word <= INT64_C(1) << 53) {
         *word = ps_bt_float_word((double)p->word);
         return true;
     }
@@ -492,9 +493,8 @@ ps_bt_quick(ps_slot root, const ps_bt_probe *p, ps_node **leaf)
                 if (PS_UNLIKELY(ps_slot_is_packed(key))) {
                     return PS_BT_UNSURE;
                 }
-                int order = key == ps_slot_heap(p->key)
-                                ? 0
-                                : ps_bt_compare_str(ps_slot_obj(key), p->key);
+                int order =
+                    key == ps_slot_heap(p->key) ? 0 : ps_bt_compare_str(ps_slot_obj(key), p->key);
                 if (order == 0) {
                     return mid;
                 }
@@ -541,8 +541,7 @@ ps_bt_find(ps_state *st, ps_btree t, PyObject *order, PyObject **key, PyObject *
         if (key != NULL && (*key = ps_slot_get(st, ps_bt_leaf_key(leaf, at))) == NULL) {
             found = PS_ERROR;
         }
-        else if (value != NULL &&
-                 (*value = ps_slot_get(st, ps_bt_leaf_value(leaf, at))) == NULL) {
+        else if (value != NULL && (*value = ps_slot_get(st, ps_bt_leaf_value(leaf, at))) == NULL) {
             if (key != NULL) {
                 Py_CLEAR(*key);
             }

@@ -99,8 +99,7 @@ close_first(ps_bt_builder *b, int level, int n)
     drop_items(b, level, 0, n);
     b->n[level] -= n;
     memmove(row, row + n, (size_t)b->n[level] * sizeof *row);
-    if (b->n[level + 1] == 2 * most(level + 1) &&
-        close_first(b, level + 1, most(level + 1)) < 0) {
+    if (b->n[level + 1] == 2 * most(level + 1) && close_first(b, level + 1, most(level + 1)) < 0) {
         Py_DECREF(node);
         return -1;
     }

@@ -39,8 +39,10 @@ prefix(PyObject *s)
         Py_UCS4 c = PyUnicode_READ(kind, data, i);
         uint8_t bytes[4];
         int k = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-        bytes[0] = (uint8_t)(k == 1 ? c : k == 2 ? 0xC0 | c >> 6 : k == 3 ? 0xE0 | c >> 12
-                                                                          : 0xF0 | c >> 18);
+        bytes[0] = (uint8_t)(k == 1   ? c
+                             : k == 2 ? 0xC0 | c >> 6
+                             : k == 3 ? 0xE0 | c >> 12
+                                      : 0xF0 | c >> 18);
         for (int j = 1; j < k; j++) {
             bytes[j] = (uint8_t)(0x80 | (c >> (6 * (k - 1 - j)) & 0x3F));
         }

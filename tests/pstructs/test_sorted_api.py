@@ -79,8 +79,27 @@ def test_a_key_function_is_called_once_an_entry_and_once_a_lookup() -> None:
 
 
 def test_strings_are_ordered_by_code_points_whatever_their_storage() -> None:
-    words = ["", "\0", "a", "a\0", "ab", "é", "éé", "z", "\u0100", "\u07ff", "\u0800", "\ud800",
-             "\uffff", "\U00010000", "\U0010ffff", "abcdefgh", "abcdefgh\0", "abcdefghi", "abcdefgé"]
+    words = [
+        "",
+        "\0",
+        "a",
+        "a\0",
+        "ab",
+        "é",
+        "éé",
+        "z",
+        "\u0100",
+        "\u07ff",
+        "\u0800",
+        "\ud800",
+        "\uffff",
+        "\U00010000",
+        "\U0010ffff",
+        "abcdefgh",
+        "abcdefgh\0",
+        "abcdefghi",
+        "abcdefgé",
+    ]
     assert list(psortedset(words)) == sorted(words)
     s = psortedset(words)
     for w in words:
@@ -88,8 +107,22 @@ def test_strings_are_ordered_by_code_points_whatever_their_storage() -> None:
 
 
 def test_numbers_of_different_types_are_ordered_exactly() -> None:
-    numbers = [2**53, 2**53 + 1, float(2**53 + 2), 2**63, -(2**63), -(2**63) - 1, 1e300, 0.5, -0.0,
-               True, Decimal("0.25"), float("inf"), -float("inf"), 10**400]
+    numbers = [
+        2**53,
+        2**53 + 1,
+        float(2**53 + 2),
+        2**63,
+        -(2**63),
+        -(2**63) - 1,
+        1e300,
+        0.5,
+        -0.0,
+        True,
+        Decimal("0.25"),
+        float("inf"),
+        -float("inf"),
+        10**400,
+    ]
     s = psortedset(numbers)
     assert list(s) == sorted(numbers)
     for i, x in enumerate(sorted(numbers)):
@@ -201,8 +234,13 @@ def test_updates_return_new_maps_and_unchanged_ones_the_map_itself() -> None:
 def test_a_map_is_equal_to_any_mapping_of_equal_content_and_has_its_hash() -> None:
     content: Any = {i: str(i) for i in range(100)}
     a = psortedmap(content)
-    for other in (content, OrderedDict(content), pmap(content), psortedmap(content, key=fold_all),
-                  psortedmap(reversed(list(content.items())))):
+    for other in (
+        content,
+        OrderedDict(content),
+        pmap(content),
+        psortedmap(content, key=fold_all),
+        psortedmap(reversed(list(content.items()))),
+    ):
         assert a == other and other == a and not a != other
     assert hash(a) == hash(pmap(content)) == hash(psortedmap(content, key=fold_all))
     assert stable_hash(a) == stable_hash(pmap(content))
@@ -213,7 +251,7 @@ def test_a_map_is_equal_to_any_mapping_of_equal_content_and_has_its_hash() -> No
     assert psortedset(["A"]) != psortedset(["a"], key=lower)
     assert pset(["A"]) != psortedset(["a"], key=lower) != pset(["A"])
     with pytest.raises(TypeError, match="not orderable"):
-        a < a  # noqa: B015
+        a < a
 
 
 def fold_all(key: int) -> int:
@@ -268,8 +306,13 @@ def test_a_map_works_with_the_protocols_of_python() -> None:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_pickling_keeps_contents_order_and_key_function(protocol: int) -> None:
-    for a in (psortedmap({3: [1], 1: 2}), psortedmap({"B": 1, "a": 2}, key=lower),
-              psortedset([3, 1]), psortedset(["B", "a"], key=lower), psortedset()):
+    for a in (
+        psortedmap({3: [1], 1: 2}),
+        psortedmap({"B": 1, "a": 2}, key=lower),
+        psortedset([3, 1]),
+        psortedset(["B", "a"], key=lower),
+        psortedset(),
+    ):
         b: Any = pickle.loads(pickle.dumps(a, protocol))
         assert b == a and list(b) == list(a) and b.key is a.key and type(b) is type(a)
         _core._check(b)
@@ -300,9 +343,15 @@ def test_neighbours_ends_and_positions() -> None:
     assert (s.first(), s.last(), s.nth(1), s.nth(-1), s[0]) == (10, 30, 20, 30, 10)
     assert (s.rank(20), s.bisect_left(20), s.bisect(20), s.index(20)) == (1, 1, 2, 1)
     assert s.lower(10, None) is None and s.higher(30, default="no") == "no"
-    for do in (lambda: s.lower(10), lambda: s.floor(5), lambda: s.higher(30),
-               lambda: s.ceiling(31), lambda: psortedset().first(), lambda: psortedset().last(),
-               lambda: psortedset().pop_first()):
+    for do in (
+        lambda: s.lower(10),
+        lambda: s.floor(5),
+        lambda: s.higher(30),
+        lambda: s.ceiling(31),
+        lambda: psortedset().first(),
+        lambda: psortedset().last(),
+        lambda: psortedset().pop_first(),
+    ):
         with pytest.raises(KeyError):
             do()  # type: ignore[no-untyped-call]
     with pytest.raises(ValueError, match="25 is not in this"):
@@ -348,11 +397,14 @@ def test_a_time_series_is_appended_to_and_scanned() -> None:
         e[start + timedelta(minutes=i)] = i
     series = e.persistent()
     _core._check(series)
-    hour = series.between(start + timedelta(hours=2), start + timedelta(hours=3),
-                          inclusive=(True, False))
+    hour = series.between(
+        start + timedelta(hours=2), start + timedelta(hours=3), inclusive=(True, False)
+    )
     assert list(hour.values()) == list(range(120, 180))
     assert list(series.irange(minimum=start + timedelta(minutes=998), reverse=True)) == [
-        start + timedelta(minutes=999), start + timedelta(minutes=998)]
+        start + timedelta(minutes=999),
+        start + timedelta(minutes=998),
+    ]
     assert series.floor(start + timedelta(minutes=30, seconds=59))[1] == 30
 
 
@@ -428,8 +480,12 @@ def test_diff_patch_and_merge_give_what_they_give_for_maps() -> None:
     assert pstructs.merge(s, s.remove(1), s.add(11)) == {0, *range(2, 10), 11}
     assert pstructs.diff(s, s.add(5.5)).added == {5.5}
     nested = psortedmap({"u": psortedmap({1: 1, 2: 2})})
-    both = pstructs.merge(nested, nested.set("u", nested["u"].set(1, 9)),
-                          nested.set("u", nested["u"].set(3, 3)), pstructs.merge_nested)
+    both = pstructs.merge(
+        nested,
+        nested.set("u", nested["u"].set(1, 9)),
+        nested.set("u", nested["u"].set(3, 3)),
+        pstructs.merge_nested,
+    )
     assert both["u"] == {1: 9, 2: 2, 3: 3}
 
 

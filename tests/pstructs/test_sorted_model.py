@@ -28,9 +28,13 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Any]] = {
     "wide int": (st.one_of(INTS, st.sampled_from([2**62, 2**63, -(2**63), 2**64, 10**30])), None),
     "float": (st.integers(-40, 40).map(lambda i: i / 4), None),
     "number": (
-        st.one_of(INTS, st.integers(-9, 9).map(lambda i: i / 2), st.booleans(),
-                  st.integers(0, 9).map(lambda i: Fraction(i, 3)),
-                  st.sampled_from([float("inf"), -float("inf"), -0.0, 2.0**53, 2**53 + 1])),
+        st.one_of(
+            INTS,
+            st.integers(-9, 9).map(lambda i: i / 2),
+            st.booleans(),
+            st.integers(0, 9).map(lambda i: Fraction(i, 3)),
+            st.sampled_from([float("inf"), -float("inf"), -0.0, 2.0**53, 2**53 + 1]),
+        ),
         None,
     ),
     "str": (INTS.map(str), None),
@@ -126,8 +130,7 @@ class MapMachine(RuleBasedStateMachine):
             for k in list(self.model)[:at]:
                 del self.model[k]
 
-    @rule(data=st.data(), inclusive=st.tuples(st.booleans(), st.booleans()),
-          reverse=st.booleans())
+    @rule(data=st.data(), inclusive=st.tuples(st.booleans(), st.booleans()), reverse=st.booleans())
     def ranges(self, data: st.DataObject, inclusive: tuple[bool, bool], reverse: bool) -> None:
         low, high = (data.draw(st.none() | self.keys) for _ in range(2))
         if low is not None and high is not None and self.order(high) < self.order(low):
@@ -145,8 +148,9 @@ class MapMachine(RuleBasedStateMachine):
     def neighbours(self, data: st.DataObject) -> None:
         key = self.one(data)
         orders = [self.order(k) for k in self.model]
-        left, right = (f(orders, self.order(key)) for f in (bisect.bisect_left,
-                                                            bisect.bisect_right))
+        left, right = (
+            f(orders, self.order(key)) for f in (bisect.bisect_left, bisect.bisect_right)
+        )
         items = list(self.model.items())
         assert self.map.bisect_left(key) == self.map.rank(key) == left
         assert self.map.bisect_right(key) == self.map.bisect(key) == right

@@ -207,8 +207,13 @@ def test_a_key_function_may_use_and_change_the_evolver_that_calls_it() -> None:
 
 def test_a_raising_key_function_changes_nothing() -> None:
     a = psortedmap({i: i for i in range(20)}, key=lambda k: 1 // (k + 1))
-    for do in (lambda: a.set(-1, 0), lambda: a[-1], lambda: a.update({3: 3, -1: 0}),
-               lambda: a.between(-1, 5), lambda: psortedset([1, -1], key=a.key)):
+    for do in (
+        lambda: a.set(-1, 0),
+        lambda: a[-1],
+        lambda: a.update({3: 3, -1: 0}),
+        lambda: a.between(-1, 5),
+        lambda: psortedset([1, -1], key=a.key),
+    ):
         with pytest.raises(ZeroDivisionError):
             do()  # type: ignore[no-untyped-call]
     _core._check(a)
@@ -267,7 +272,7 @@ class Node:
 def test_cycles_through_sorted_collections_are_collected() -> None:
     for make in (
         lambda x: psortedmap({1: x}),
-        lambda x: psortedmap({i: x for i in range(100)}),
+        lambda x: psortedmap(dict.fromkeys(range(100), x)),
         lambda x: psortedmap({1: 1}, key=lambda k, x=x: k),
         lambda x: psortedmap({1: x}).items(),
         lambda x: iter(psortedmap({1: x}).items()),
@@ -301,7 +306,7 @@ def test_deep_nesting_is_freed_and_every_recursion_ends_in_an_error() -> None:
     for do in (lambda: hash(a), lambda: a == b, lambda: repr(a)):
         with pytest.raises(RecursionError):
             do()  # type: ignore[no-untyped-call]
-    del a, b
+    a = b = None
     tuples: Any = psortedset([0])
     for _ in range(depth):
         tuples = psortedset([(1, tuples)])

@@ -233,4 +233,6 @@ OPERATIONS: dict[tuple[str, str], Callable[[Case], Any]] = {
         else SAFE | HASHABLE | {k: v for k, v in THROUGH_PYTHON.items() if k != "pickle"}
     ).items()
 }
-ALLOCATING: list[tuple[str, str]] = [k for k in OPERATIONS if k[1] not in THROUGH_PYTHON | SORTED_THROUGH_PYTHON]
+ALLOCATING: list[tuple[str, str]] = [
+    k for k in OPERATIONS if k[1] not in THROUGH_PYTHON | SORTED_THROUGH_PYTHON
+]
