@@ -144,6 +144,11 @@ ps_node *
 ps_bt_make(ps_state *st, int shape, int height, const ps_bt_item *items, int n, bool steal)
 {
     int width = height ? 1 : ps_bt_width(shape);
+    if (PS_UNLIKELY(height > PS_BT_MAX_HEIGHT - 2)) { /* only from packs that are thin on purpose */
+        PyErr_SetString(PyExc_OverflowError, "a sorted collection is too high for its number of "
+                                             "entries; verify the pack that it comes from");
+        return NULL;
+    }
     ps_bt_kind kind = items[0].kind;
     bool gc = false, packed = false;
     ps_slot min = items[0].s[0];
@@ -161,8 +166,9 @@ ps_bt_make(ps_state *st, int shape, int height, const ps_bt_item *items, int n, 
         }
         min = ps_bt_min(first);
     }
-    ps_node *node = ps_node_new_array(st, gc, (uint32_t)(height ? n + 1 : n * width),
-                                      (uint32_t)(height ? 2 * n : n), ps_bt_tag(shape, height, kind));
+    ps_node *node =
+        ps_node_new_array(st, gc, (uint32_t)(height ? n + 1 : n * width),
+                          (uint32_t)(height ? 2 * n : n), ps_bt_tag(shape, height, kind));
     if (node == NULL) {
         Py_XDECREF(first);
         return NULL;
@@ -264,8 +270,8 @@ convert(const ps_bt_probe *p, ps_bt_kind kind, int64_t *word)
             return true;
         }
     }
-    if (kind == PS_BT_FLOAT && p->kind == PS_BT_INT &&
-        p->word >= -(INT64_C(1) << 53) && p->word <= INT64_C(1) << 53) {
+    if (kind == PS_BT_FLOAT && p->kind == PS_BT_INT && p->word >= -(INT64_C(1) << 53) &&
+        p->word <= INT64_C(1) << 53) {
         *word = ps_bt_float_word((double)p->word);
         return true;
     }
@@ -445,7 +451,7 @@ quick_behind(ps_node *n, const ps_bt_probe *p, int lo, int hi)
         if (ps_slot_is_packed(child) || ps_slot_is_packed(ps_bt_min(ps_slot_node(child)))) {
             return -1;
         }
-        if (PyUnicode_Compare(p->key, ps_slot_obj(ps_bt_min(ps_slot_node(child)))) < 0) {
+        if (ps_bt_compare_str(p->key, ps_slot_obj(ps_bt_min(ps_slot_node(child)))) < 0) {
             hi = mid;
         }
         else {
@@ -481,16 +487,28 @@ ps_bt_quick(ps_slot root, const ps_bt_probe *p, ps_node **leaf)
             if (at == size || words[at] != p->word) {
                 return PS_BT_MISSING;
             }
-            for (; p->kind == PS_BT_STR && at < size && words[at] == p->word; at++) {
-                ps_slot key = n->slots[at];
+            if (p->kind != PS_BT_STR) {
+                return at;
+            }
+            for (int hi = words_up_to(words, size, p->word); at < hi;) {
+                int mid = (at + hi) / 2;
+                ps_slot key = n->slots[mid];
                 if (PS_UNLIKELY(ps_slot_is_packed(key))) {
                     return PS_BT_UNSURE;
                 }
-                if (key == ps_slot_heap(p->key) || ps_unicode_eq(ps_slot_obj(key), p->key)) {
-                    return at;
+                int order =
+                    key == ps_slot_heap(p->key) ? 0 : ps_bt_compare_str(ps_slot_obj(key), p->key);
+                if (order == 0) {
+                    return mid;
+                }
+                if (order < 0) {
+                    at = mid + 1;
+                }
+                else {
+                    hi = mid;
                 }
             }
-            return p->kind == PS_BT_STR ? PS_BT_MISSING : at;
+            return PS_BT_MISSING;
         }
         int behind = words_up_to(words, size, p->word);
         if (p->kind == PS_BT_STR && behind > 0 && words[behind - 1] == p->word) {
@@ -526,8 +544,7 @@ ps_bt_find(ps_state *st, ps_btree t, PyObject *order, PyObject **key, PyObject *
         if (key != NULL && (*key = ps_slot_get(st, ps_bt_leaf_key(leaf, at))) == NULL) {
             found = PS_ERROR;
         }
-        else if (value != NULL &&
-                 (*value = ps_slot_get(st, ps_bt_leaf_value(leaf, at))) == NULL) {
+        else if (value != NULL && (*value = ps_slot_get(st, ps_bt_leaf_value(leaf, at))) == NULL) {
             if (key != NULL) {
                 Py_CLEAR(*key);
             }

@@ -99,8 +99,7 @@ close_first(ps_bt_builder *b, int level, int n)
     drop_items(b, level, 0, n);
     b->n[level] -= n;
     memmove(row, row + n, (size_t)b->n[level] * sizeof *row);
-    if (b->n[level + 1] == 2 * most(level + 1) &&
-        close_first(b, level + 1, most(level + 1)) < 0) {
+    if (b->n[level + 1] == 2 * most(level + 1) && close_first(b, level + 1, most(level + 1)) < 0) {
         Py_DECREF(node);
         return -1;
     }
@@ -308,7 +307,7 @@ before(const sort_key *a, const sort_key *b)
     if (PS_LIKELY(a->p.kind == b->p.kind && a->p.kind != PS_BT_ANY)) {
         return a->p.word != b->p.word || a->p.kind != PS_BT_STR
                    ? a->p.word < b->p.word
-                   : PyUnicode_Compare(a->p.key, b->p.key) < 0;
+                   : ps_bt_compare_str(a->p.key, b->p.key) < 0;
     }
     return ps_bt_less(a->p.key, b->p.key);
 }

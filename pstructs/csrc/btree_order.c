@@ -39,8 +39,10 @@ prefix(PyObject *s)
         Py_UCS4 c = PyUnicode_READ(kind, data, i);
         uint8_t bytes[4];
         int k = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-        bytes[0] = (uint8_t)(k == 1 ? c : k == 2 ? 0xC0 | c >> 6 : k == 3 ? 0xE0 | c >> 12
-                                                                          : 0xF0 | c >> 18);
+        bytes[0] = (uint8_t)(k == 1   ? c
+                             : k == 2 ? 0xC0 | c >> 6
+                             : k == 3 ? 0xE0 | c >> 12
+                                      : 0xF0 | c >> 18);
         for (int j = 1; j < k; j++) {
             bytes[j] = (uint8_t)(0x80 | (c >> (6 * (k - 1 - j)) & 0x3F));
         }
@@ -145,7 +147,7 @@ int
 ps_bt_less(PyObject *a, PyObject *b)
 {
     if (PyUnicode_CheckExact(a) && PyUnicode_CheckExact(b)) {
-        return PyUnicode_Compare(a, b) < 0;
+        return ps_bt_compare_str(a, b) < 0;
     }
     Py_INCREF(a);
     Py_INCREF(b);
@@ -170,7 +172,7 @@ ps_bt_compare(const ps_bt_probe *a, const ps_bt_probe *b, int *order)
     if (PS_LIKELY(a->kind == b->kind && a->kind != PS_BT_ANY)) {
         *order = (a->word > b->word) - (a->word < b->word);
         if (*order == 0 && a->kind == PS_BT_STR) {
-            *order = PyUnicode_Compare(a->key, b->key);
+            *order = ps_bt_compare_str(a->key, b->key);
         }
         return 0;
     }

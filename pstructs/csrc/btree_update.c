@@ -199,8 +199,8 @@ splice_node(path *p, int h, const splice *sp, splice *up)
         }
         out += ps_bt_size(sibling);
     }
-    if (out > items && make_nodes(p, h, items, (int)(out - items),
-                                  p->right[h] && behind == size, up) < 0) {
+    if (out > items &&
+        make_nodes(p, h, items, (int)(out - items), p->right[h] && behind == size, up) < 0) {
         goto done;
     }
     rc = 0;
@@ -409,8 +409,7 @@ set_value(path *p, ps_btree *t, PyObject *value, ps_slot garbage[2])
     }
     for (int h = 1; h <= p->top; h++) {
         ps_node *child = ps_slot_node(now.with[0].s[0]);
-        if (p->own[h] &&
-            (ps_node_is_gc(p->st, p->node[h]) || !ps_node_is_gc(p->st, child))) {
+        if (p->own[h] && (ps_node_is_gc(p->st, p->node[h]) || !ps_node_is_gc(p->st, child))) {
             link_in_place(p, h, &now, 0, &garbage[0]);
             return 0;
         }

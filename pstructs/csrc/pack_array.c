@@ -44,9 +44,7 @@ parse_form(ps_record *r, bool vector)
 {
     bool children = r->flags & PS_RF_CHILDREN, sizes = r->flags & PS_RF_SIZES;
     if (!vector) {
-        /* 24 levels hold more than 2**63 entries; a tree that is thin on purpose may grow by as
-         * many again before it reaches PS_BT_MAX_HEIGHT. */
-        if (r->level > PS_BT_MAX_HEIGHT / 2 || (r->level > 0) != children || sizes != children) {
+        if (r->level > PS_BT_MAX_HEIGHT - 8 || /* 10**13 entries at least */ (r->level > 0) != children || sizes != children) {
             return "a sorted node has an impossible level";
         }
         return r->form & ~0x33u || (!children && r->form & 0x30u) ? "a node has an unknown form"

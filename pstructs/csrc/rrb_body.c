@@ -77,7 +77,7 @@ push_last(ps_state *st, ps_slot s, int level, Py_ssize_t count, ps_slot leaf, Py
     if (level == 0) {
         return 0;
     }
-    ps_node *n = ps_rrb_open(st, s, level);
+    ps_node *n = ps_rrb_open(st, s, level, count);
     if (n == NULL) {
         return -1;
     }

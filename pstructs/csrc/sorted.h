@@ -124,7 +124,7 @@ PS_SORTED_FAST(irange);
     (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 #define PS_SORTED_RANGE_METHODS                                                                   \
     {"bisect_left", ps_sorted_bisect_left, METH_O,                                                \
-     "bisect_left($self, key, /)\n--\n\nNumber of entries before key. Cost: O(log n)."},           \
+     "bisect_left($self, key, /)\n--\n\nNumber of entries before key. Cost: O(log n)."},          \
         {"rank", ps_sorted_bisect_left, METH_O,                                                   \
          "rank($self, key, /)\n--\n\nThe same as bisect_left(key)."},                             \
         {"bisect_right", ps_sorted_bisect_right, METH_O,                                          \
@@ -169,11 +169,9 @@ PS_SORTED_FAST(irange);
          "irange($self, /, minimum=None, maximum=None, inclusive=(True, True), "                  \
          "reverse=False)\n--\n\nIterate over the keys from minimum to maximum; None: no "         \
          "bound."},                                                                               \
-    {                                                                                             \
-        "split", ps_sorted_split, METH_O,                                                         \
-            "split($self, key, /)\n--\n\n(below, rest): the entries before key, and all others."  \
-            "\n\nCost: O(log n)."                                                                 \
-    }
+        {"split", ps_sorted_split, METH_O,                                                        \
+         "split($self, key, /)\n--\n\n(below, rest): the entries before key, and all others."     \
+         "\n\nCost: O(log n)."}
 
 Py_hash_t ps_sorted_hash(ps_state *st, ps_btree t, bool with_values);
 PyObject *ps_sorted_check(ps_state *st, PyObject *o);

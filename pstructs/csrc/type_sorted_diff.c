@@ -62,8 +62,7 @@ diff_visit(ps_state *st, void *arg, ps_slot order, ps_slot key, ps_slot a_value,
 {
     diff_job *d = arg;
     if (a_value == 0 || b_value == 0) {
-        return put(st, a_value ? &d->removed : &d->added, order, key,
-                   a_value ? a_value : b_value);
+        return put(st, a_value ? &d->removed : &d->added, order, key, a_value ? a_value : b_value);
     }
     PyObject *old = ps_slot_get(st, a_value), *new = old ? ps_slot_get(st, b_value) : NULL;
     PyObject *pair = new == NULL ? NULL : PyTuple_Pack(2, old, new);
@@ -197,8 +196,8 @@ merge_resolve(ps_state *st, void *arg, ps_slot key, ps_slot base, ps_slot ours, 
     merge_job *m = arg;
     int rc = -1;
     PyObject *v[4] = {ps_slot_get(st, key)}, *kept = NULL;
-    if (v[0] == NULL || (v[1] = side(st, m, base)) == NULL ||
-        (v[2] = side(st, m, ours)) == NULL || (v[3] = side(st, m, theirs)) == NULL) {
+    if (v[0] == NULL || (v[1] = side(st, m, base)) == NULL || (v[2] = side(st, m, ours)) == NULL ||
+        (v[3] = side(st, m, theirs)) == NULL) {
         goto done;
     }
     if (m->resolve == NULL) {
@@ -232,9 +231,8 @@ ps_sorted_merge(ps_state *st, PyObject *const *args)
     }
     merge_job m = {.resolve = args[3] == Py_None ? NULL : args[3], .absent = args[4]};
     m.conflicts = PyList_New(0);
-    if (m.conflicts == NULL ||
-        ps_bt_merge(st, ps_sorted_tree(args[0]), ps_sorted_tree(args[1]), ps_sorted_tree(args[2]),
-                    merge_resolve, &m, &t) < 0) {
+    if (m.conflicts == NULL || ps_bt_merge(st, ps_sorted_tree(args[0]), ps_sorted_tree(args[1]),
+                                           ps_sorted_tree(args[2]), merge_resolve, &m, &t) < 0) {
         goto done;
     }
     merged = ps_sorted_like(st, t.root == ps_sorted_tree(args[2]).root ? args[2] : args[1], t);

@@ -478,23 +478,24 @@ static PyMemberDef map_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-PyDoc_STRVAR(map_doc,
-             "PSortedMap(initial=(), /, key=None)\n--\n\n"
-             "A persistent map in the order of its keys: every update returns a new map and the\n"
-             "old one stays valid.\n\n"
-             "initial is a mapping or an iterable of (key, value) pairs. Keys are ordered by <, or\n"
-             "by what the function key returns for them; it is called once for each entry and\n"
-             "once for each lookup. Keys of which neither sorts before the other are one key: the\n"
-             "first key is kept, and the last value. An entry is a (key, value) pair.\n\n"
-             "Cost: get, set, remove, position and neighbours O(log n); slices O(log n), sharing\n"
-             "their entries; len and copy O(1); building O(n) from sorted input, else O(n log n).\n\n"
-             "Examples\n--------\n"
-             ">>> from pstructs import psortedmap\n"
-             ">>> temperature = psortedmap({800: 11.5, 1200: 17.0, 1600: 18.5})\n"
-             ">>> temperature.floor(1330)\n"
-             "(1200, 17.0)\n"
-             ">>> temperature.set(1330, 17.5).between(1000, 1400)\n"
-             "psortedmap({1200: 17.0, 1330: 17.5})\n");
+PyDoc_STRVAR(
+    map_doc,
+    "PSortedMap(initial=(), /, key=None)\n--\n\n"
+    "A persistent map in the order of its keys: every update returns a new map and the\n"
+    "old one stays valid.\n\n"
+    "initial is a mapping or an iterable of (key, value) pairs. Keys are ordered by <, or\n"
+    "by what the function key returns for them; it is called once for each entry and\n"
+    "once for each lookup. Keys of which neither sorts before the other are one key: the\n"
+    "first key is kept, and the last value. An entry is a (key, value) pair.\n\n"
+    "Cost: get, set, remove, position and neighbours O(log n); slices O(log n), sharing\n"
+    "their entries; len and copy O(1); building O(n) from sorted input, else O(n log n).\n\n"
+    "Examples\n--------\n"
+    ">>> from pstructs import psortedmap\n"
+    ">>> temperature = psortedmap({800: 11.5, 1200: 17.0, 1600: 18.5})\n"
+    ">>> temperature.floor(1330)\n"
+    "(1200, 17.0)\n"
+    ">>> temperature.set(1330, 17.5).between(1000, 1400)\n"
+    "psortedmap({1200: 17.0, 1330: 17.5})\n");
 
 static PyType_Slot map_slots[] = {
     {Py_tp_doc, (void *)map_doc},

@@ -32,7 +32,7 @@ TOP, HEAD, BODY, TAIL = 0x80, 1, 2, 4
 NUMBERS = {1: "q", 2: "d", 3: "?"}  # forms of a vector's leaf
 MAX_LEVEL = {1: 26, 0x80000001: 5}  # by hash domain; the second is that of test builds
 WIDTH = {1: 32, 0x80000001: 4}
-SORTED_LEAF, SORTED_INNER = {1: 20, 0x80000001: 4}, {1: 14, 0x80000001: 4}
+SORTED_LEAF, SORTED_INNER = {1: 16, 0x80000001: 4}, {1: 12, 0x80000001: 4}
 
 
 class BadPack(Exception):
@@ -269,7 +269,7 @@ class Reader:
         r.count, at = r.n, offset + 26
         sizes = bool(flags & SIZES)
         if tree:
-            check((r.level > 0) == children == sizes and r.level <= 24, "level", offset)
+            check((r.level > 0) == children == sizes and r.level <= 16, "level", offset)
             check(not r.form & (0xCC if children else 0xFC), "form", offset)
         elif r.level & TOP:
             check(children and sizes and r.form < 8 and r.form.bit_count() == r.n > 1, "top")
