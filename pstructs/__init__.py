@@ -23,17 +23,27 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs.atom import Atom
+from pstructs.cursors import Cursor
+from pstructs.deriving import Derived, derived
 from pstructs.diffs import ABSENT, Diff, diff, patch
+from pstructs.history import History, Step
 from pstructs.merging import merge, merge_nested
 
 __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
+    "Atom",
+    "Cursor",
+    "Derived",
     "Diff",
+    "History",
     "PMap",
     "PMapEvolver",
     "PSet",
     "PSetEvolver",
+    "Step",
+    "derived",
     "diff",
     "errors",
     "m",
