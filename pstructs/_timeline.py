@@ -180,6 +180,13 @@ class Timeline(Generic[S]):
     def drop(self, step: Step[S]) -> None:
         """Forget a step that is aside, or the start of a line that goes on."""
         number, parent = step._number, step._parent
+        if step is self.start:
+            assert step._next is not None
+            self.start = self.steps[step._next]
+            if step._others is None:  # the common case: undo is bounded, and nothing branches
+                self.start._parent = None
+                del self.steps[number]
+                return
         children = set(self.children_numbers(step))
         for child in children:
             self.steps[child]._parent = parent
@@ -195,9 +202,6 @@ class Timeline(Generic[S]):
             if above._next is not None:
                 others.discard(above._next)
             above._others = others or None
-        if step is self.start:
-            assert step._next is not None
-            self.start = self.steps[step._next]
         self.aside.pop(number, None)
         del self.steps[number]
 

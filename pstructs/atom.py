@@ -510,12 +510,15 @@ class Atom(Generic[T]):
     # ---- for History
     def _follow(self, journal: Journal) -> T:
         """Let a journal take note of every change from now on; the value at this moment."""
-        with self._lock:
+        while True:
             other = self._journal
-            if other is None or other.history() is None:
-                self._journal = journal
-                return self._value
-        raise HistoryBusyError(f"{other.history()!r} follows this atom; let it detach() first")
+            history = None if other is None else other.history()
+            if history is not None:
+                raise HistoryBusyError(f"{history!r} follows this atom; let it detach() first")
+            with self._lock:
+                if self._journal is other:
+                    self._journal = journal
+                    return self._value
 
     def _release(self, journal: Journal) -> None:
         with self._lock:

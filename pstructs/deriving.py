@@ -55,20 +55,24 @@ def same(a: Any, b: Any) -> bool:
 class _Kept:
     """A result, and what it was computed from."""
 
-    __slots__ = ("chains", "roots", "value")
+    __slots__ = ("chains", "number", "roots", "value")
 
-    def __init__(self, chains: list[Chain], values: dict[Any, Any], value: Any) -> None:
+    def __init__(
+        self, chains: list[Chain], values: dict[Any, Any], value: Any, number: int
+    ) -> None:
         self.chains, self.value = chains, value
+        self.number = number  # of the run that computed it
         self.roots = tuple(values.items())  # as long as these hold, so does all below
 
 
 class _Run:
     """A computation that a thread is at; others wait for it."""
 
-    __slots__ = ("chains", "done", "ok", "owner", "value")
+    __slots__ = ("chains", "done", "number", "ok", "owner", "value")
 
     def __init__(self, chains: list[Chain], owner: int) -> None:
         self.chains, self.owner = chains, owner
+        self.number = 0  # of fresh runs, in the order of their beginning
         self.done = Event()
         self.ok = False
         self.value: Any = None
@@ -100,12 +104,13 @@ class Derived(Generic[R_co]):
     nothing.
     """
 
-    __slots__ = ("__weakref__", "_fn", "_kept", "_lock", "_runs", "_sources")
+    __slots__ = ("__weakref__", "_begun", "_fn", "_kept", "_lock", "_runs", "_sources")
 
     def __init__(self, fn: Callable[..., R_co], *sources: Source) -> None:
         self._fn, self._sources = fn, sources
         self._kept: _Kept | None = None
         self._runs: list[_Run] = []
+        self._begun = 0
         # Re-entrant for finalizers and signal handlers that read the value; whatever they do
         # in between, what is kept is kept with the chains that it holds for.
         self._lock = RLock()
@@ -163,7 +168,7 @@ class Derived(Generic[R_co]):
             chains = [s._read(b, values) for s, b in zip(self._sources, before, strict=True)]
             if kept is not None and _match(kept.chains, chains):
                 # The newest way to the same parts: the next read sees at once that it holds.
-                newer = _Kept(chains, values, kept.value)
+                newer = _Kept(chains, values, kept.value, kept.number)
                 with self._lock:
                     if self._kept is kept:
                         self._kept = newer
@@ -180,27 +185,31 @@ class Derived(Generic[R_co]):
                 run = next((r for r in self._runs if _match(r.chains, chains)), None)
                 if run is None:
                     self._runs.append(mine)
+                    if fresh:
+                        self._begun += 1
+                        mine.number = self._begun
             if run is None:
-                return self._compute(mine, values, fresh)
+                return self._compute(mine, values)
             _wait(run, mine.owner)
             if run.ok:
                 return run.value  # type: ignore[no-any-return]
 
-    def _compute(self, run: _Run, values: dict[Any, Any], keep: bool) -> R_co:
+    def _compute(self, run: _Run, values: dict[Any, Any]) -> R_co:
         before = result = None
         try:
             run.value = self._fn(*(chain[-1] for chain in run.chains))
             run.ok = True
-            result = _Kept(run.chains, values, run.value)
+            result = _Kept(run.chains, values, run.value, run.number)
             return run.value  # type: ignore[no-any-return]
         finally:
             with self._lock:
-                # Of fresh runs that overlap, the one that began last has the newest values.
-                if result is not None and keep and self._runs[-1] is run:
-                    before, self._kept = self._kept, result  # the old one is freed after the lock
+                # Of fresh runs that overlap, the one that began last read the newest values.
+                before = self._kept
+                if result is not None and result.number > (0 if before is None else before.number):
+                    self._kept = result
                 self._runs.remove(run)
             run.done.set()
-            del before
+            del before  # after the lock: what it held may be freed
 
     def _read(self, before: Chain | None, values: dict[Any, Any]) -> Chain:
         value = self._deref(values)

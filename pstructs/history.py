@@ -102,6 +102,7 @@ class History(Queries[S]):
     def _start_up(self) -> None:
         self._guard = Guard()
         self._group: _Group | None = None
+        self._bounded = not (self._max_steps is None and self._max_age is None)
         self._atom: Atom[S] | None = None
         self._journal: Journal | None = None
 
@@ -180,13 +181,25 @@ class History(Queries[S]):
         (<step 1 'second'>, 2)
         """
         now = self._clock()
-        with self._guard:
-            if self._atom is not None:
-                raise HistoryBusyError(
-                    "this history follows an atom: change the atom (atom.swap, atom.reset), and "
-                    "name the step by history.group(label); or detach() first"
-                )
-            return self._note(state, label, now)
+        guard = self._guard
+        garbage = None  # freed when the lock is
+        with guard.lock:
+            if guard.busy:
+                guard.refuse()
+            guard.busy = True
+            try:
+                if self._atom is not None:
+                    raise HistoryBusyError(
+                        "this history follows an atom: change the atom (atom.swap, atom.reset), "
+                        "and name the step by history.group(label); or detach() first"
+                    )
+                step = self._note(state, label, now)
+                if guard.garbage:
+                    garbage, guard.garbage = guard.garbage, []
+            finally:
+                guard.busy = False
+        del garbage
+        return step
 
     def _note(self, state: S, label: str, now: float) -> Step[S]:
         """Record, within the guard."""
@@ -196,7 +209,8 @@ class History(Queries[S]):
             return here
         if group is None:
             step = line.record(state, label, now)
-            self._prune(now)
+            if self._bounded:
+                self._prune(now)
             return step
         if group.step is None:
             group.displaced = here._next
@@ -267,7 +281,7 @@ class History(Queries[S]):
             self._guard.garbage.append(self._line.retract(group.displaced, now))
         elif step is not None:
             step._label = group.label or step._label
-        self._prune(now)
+            self._prune(now)
 
     def _set(self, state: S) -> None:
         atom = self._atom
@@ -308,10 +322,17 @@ class History(Queries[S]):
         ...
         pstructs.errors.HistoryEndError: nothing to undo: step 0 is the first that is kept; ...
         """
-        with self._guard:
-            if self._atom is None:
-                target = self._line.here = self._before()
-                return target._state
+        guard = self._guard
+        with guard.lock:
+            if guard.busy:
+                guard.refuse()
+            guard.busy = True
+            try:
+                if self._atom is None:
+                    target = self._line.here = self._before()
+                    return target._state
+            finally:
+                guard.busy = False
         return self._move(self._before)
 
     def redo(self) -> S:
@@ -334,10 +355,17 @@ class History(Queries[S]):
         Cost: O(1); with an atom as `undo`. After `goto` another branch, redo leads along that
         one.
         """
-        with self._guard:
-            if self._atom is None:
-                target = self._line.here = self._after()
-                return target._state
+        guard = self._guard
+        with guard.lock:
+            if guard.busy:
+                guard.refuse()
+            guard.busy = True
+            try:
+                if self._atom is None:
+                    target = self._line.here = self._after()
+                    return target._state
+            finally:
+                guard.busy = False
         return self._move(self._after)
 
     def goto(self, step: StepName) -> S:
@@ -462,7 +490,7 @@ class History(Queries[S]):
             return self._prune(now)
 
     def _prune(self, now: float) -> int:
-        if self._group is not None or (self._max_steps is None and self._max_age is None):
+        if self._group is not None or not self._bounded:
             return 0
         cutoff = None if self._max_age is None else now - self._max_age
         dropped = self._line.prune(self._max_steps, cutoff)
