@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pstructs import Atom, History, derived, pmap
 from pstructs.errors import InvalidValueError
 
-shop = Atom(
-    pmap({"stock": pmap({"fig": 100, "pear": 100}), "prices": pmap({"fig": 3, "pear": 2})})
-)
+stocked = pmap({"fig": 100, "pear": 100})
+shop = Atom(pmap({"stock": stocked, "prices": pmap({"fig": 3, "pear": 2})}))
 
 
 # change it from any thread: the function may run again, so it only computes

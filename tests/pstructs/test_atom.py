@@ -6,15 +6,25 @@ import copy
 import gc
 import os
 import pickle
+import signal
 import threading
 import tracemalloc
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from pstructs import Atom, m, pmap
-from pstructs.errors import InvalidValueError, PstructsError, ReentryError, WatchError
+from pstructs import Atom, History, m, pmap
+from pstructs.errors import (
+    HistoryBusyError,
+    InvalidValueError,
+    PstructsError,
+    ReentryError,
+    WatchError,
+)
+from support.history_model import check_history
 from support.threads import run_together
 from support.wilful_keys import EqKeyError, HashKeyError, Key, raising
 
@@ -316,6 +326,83 @@ def test_user_code_never_runs_under_the_lock() -> None:
     atom.reset(Old())  # type: ignore[arg-type]
     atom.reset(0)
     assert len(free) == 9 and all(free)
+
+
+@contextmanager
+def interrupted(handler: Callable[[], object]) -> Iterator[None]:
+    """Have a signal handler run every 50 microseconds."""
+    before = signal.signal(signal.SIGALRM, lambda *args: handler())
+    signal.setitimer(signal.ITIMER_REAL, 50e-6, 50e-6)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_handler_that_swaps_neither_hangs_nor_loses_a_change() -> None:
+    atom = Atom(0)
+    handled = 0
+
+    def handler() -> None:
+        nonlocal handled
+        atom.swap(inc)
+        handled += 1
+
+    own = 0
+    with interrupted(handler):
+        while handled < 200:
+            atom.swap(inc)
+            own += 1
+    assert atom.value == own + handled
+
+
+def test_a_signal_handler_that_changes_a_followed_atom_leaves_its_step_in_order() -> None:
+    atom = Atom(0)
+    history = History.follow(atom)
+    handled = refused = 0
+
+    def handler() -> None:
+        nonlocal handled, refused
+        atom.swap(inc)
+        handled += 1
+        try:
+            assert history.state >= 0
+        except HistoryBusyError:
+            refused += 1
+
+    own = 0
+    with interrupted(handler):
+        while handled < 200:
+            atom.swap(inc)
+            own += 1
+    assert [step.state for step in history.path()] == list(range(own + handled + 1))
+    check_history(history)
+
+
+def test_a_finalizer_that_swaps_during_a_collection_loses_no_change() -> None:
+    atom = Atom(0)
+    died = 0
+
+    class Loop:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            nonlocal died
+            atom.swap(inc)
+            died += 1
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(5)
+    try:
+        for _ in range(500):
+            Loop()
+            atom.swap(inc)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.collect()
+    assert died == 500 and atom.value == 1000
 
 
 # ---- threads

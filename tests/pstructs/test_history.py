@@ -611,6 +611,41 @@ def test_a_kept_step_has_few_bytes_of_its_own() -> None:
     assert used / len(states) < 400
 
 
+def test_operations_leave_nothing_behind() -> None:
+    history: History[Any] = History(None, max_steps=20)
+
+    def work() -> None:
+        for n in range(15):
+            history.record((n,))
+        for _ in range(10):
+            history.undo()
+        history.record(("branch",))
+        with history.group("group"):
+            history.record((1,)), history.record((2,))
+        with pytest.raises(ZeroDivisionError), history.group(rollback=True):
+            history.record((3,))
+            raise ZeroDivisionError
+        history.goto(history.branches()[0])
+        history.bisect(lambda state: state == ("branch",))
+        with pytest.raises(HistoryEndError):
+            history.redo()
+        copy.copy(history)
+
+    for _ in range(20):
+        work()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(200):
+            work()
+        gc.collect()
+        # What it holds now replaced what it held before, which was not traced.
+        assert tracemalloc.get_traced_memory()[0] - before < 16_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_threads_that_record_lose_no_step() -> None:
     history: History[Any] = History(None)
 
