@@ -5,9 +5,9 @@
 A step changes one random key of a map str -> int and keeps the version before. The rivals keep
 it as one would by hand: `copy.deepcopy` or `dict.copy` of a dict, or the old pmap of pyrsistent,
 in a list. Time is the median of the steps, taken without tracing and with the collector off; bytes
-are what tracemalloc sees a step keep, in a second run. The collector is measured by itself, with
-20 versions kept. Undo and redo are the best of many rounds, at each size of the state and of the
-history. The swaps of threads are checked to add up.
+are what tracemalloc sees a step keep, in a run before. The collector is measured by itself, with
+20 versions kept. Undo, redo and record are medians over stretches of up to 1,000 calls, at each
+size of the state and of the history. The swaps of threads are checked to add up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ import statistics
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import pyrsistent
@@ -40,6 +43,10 @@ class Way(NamedTuple):
 
 def own_step(history: History[Any], key: str, value: int) -> None:
     history.record(history.state.set(key, value))
+
+
+def own_record(history: History[Any], states: Iterator[Any]) -> None:
+    history.record(next(states))
 
 
 def copied(copier: Callable[[Any], Any]) -> Callable[[Any, str, int], None]:
@@ -62,24 +69,15 @@ WAYS = {
 }
 
 
-def keep_steps(way: Way, entries: int) -> tuple[float, float]:
-    """(nanoseconds, bytes) of a step."""
+def keep_steps(name: str, entries: int) -> tuple[float, float]:
+    """(nanoseconds, bytes) of a step. Runs in a fresh process: some libraries cache nodes."""
+    way = WAYS[name]
     source = {f"key {i}": i for i in range(entries)}
     keys = list(source)
     choose = random.Random(1)
     edits = [(choose.choice(keys), 10**9 + i) for i in range(way.steps(entries))]
-
-    versions = way.start(source)
-    gc.collect()
     gc.disable()
-    way.step(versions, *edits[0])  # warm
-    times = []
-    for key, value in edits[1:]:
-        began = clock()
-        way.step(versions, key, value)
-        times.append(clock() - began)
 
-    del versions
     versions = way.start(source)
     tracemalloc.start()
     way.step(versions, *edits[0])
@@ -88,7 +86,14 @@ def keep_steps(way: Way, entries: int) -> tuple[float, float]:
         way.step(versions, key, value)
     kept = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    gc.enable()
+
+    versions = way.start(source)
+    way.step(versions, *edits[0])  # warm
+    times = []
+    for key, value in edits[1:]:
+        began = clock()
+        way.step(versions, key, value)
+        times.append(clock() - began)
     return statistics.median(times), kept / (len(edits) - 1)
 
 
@@ -97,43 +102,47 @@ def collect(way: Way, entries: int) -> float:
     source = {f"key {i}": i for i in range(entries)}
 
     def passes() -> float:
-        gc.collect()
-        began = clock()
-        gc.collect()
-        return clock() - began
+        times = []
+        for _ in range(3):
+            began = clock()
+            gc.collect()
+            times.append(clock() - began)
+        return min(times)
 
+    gc.disable()
     idle = passes()
     versions = way.start(source)
     for number in range(20):
         way.step(versions, f"key {number}", -1)
-    return max(0, passes() - idle)
+    more = passes() - idle
+    del versions
+    gc.enable()
+    return max(0, more)
 
 
-def best(call: Callable[[], object], again: Callable[[], object], calls: int) -> float:
-    """Nanoseconds of a call, the best of many rounds of `calls`; `again` goes back between."""
-    found = float("inf")
-    for _ in range(max(3, 20_000 // calls)):
+def stretches(call: Callable[[], object], calls: int) -> list[float]:
+    """Nanoseconds of a call, for each stretch of up to 1,000 of them."""
+    found = []
+    for first in range(0, calls, 1000):
+        many = min(1000, calls - first)
         began = clock()
-        for _ in range(calls):
+        for _ in range(many):
             call()
-        found = min(found, (clock() - began) / calls)
-        again()
+        found.append((clock() - began) / many)
     return found
 
 
 def moves(entries: int, steps: int) -> tuple[float, float, float]:
     """Nanoseconds of undo, redo and record, of a history of so many steps."""
-    state = pmap({f"key {i}": i for i in range(entries)})
-    history = History(state)
-    states = [state.set("key 0", 10**9 + i) for i in range(steps)]
-    began = clock()
-    for state in states:
-        history.record(state)
-    record = (clock() - began) / steps
-    undo = best(history.undo, lambda: history.goto(steps), steps)
-    history.goto(0)
-    redo = best(history.redo, lambda: history.goto(0), steps)
-    return undo, redo, record
+    start = pmap({f"key {i}": i for i in range(entries)})
+    states = [start.set("key 0", 10**9 + i) for i in range(steps)]
+    undo, redo, record = [], [], []
+    for _ in range(max(3, min(200, 20_000 // steps))):
+        history = History(start)
+        record += stretches(partial(own_record, history, iter(states)), steps)
+        undo += stretches(history.undo, steps)
+        redo += stretches(history.redo, steps)
+    return statistics.median(undo), statistics.median(redo), statistics.median(record)
 
 
 def swaps(threads: int, each: int) -> float:
@@ -167,10 +176,11 @@ def main() -> None:
 
     print("| a kept step, one changed key | " + " | ".join(f"{n:,}" for n in sizes) + " |")
     print("| --- |" + " ---: |" * len(sizes))
-    for name, way in WAYS.items():
+    fresh = ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1)
+    for name in WAYS:
         cells = []
         for n in sizes:
-            nanoseconds, kept = keep_steps(way, n)
+            nanoseconds, kept = fresh.submit(keep_steps, name, n).result()
             cells.append(f"{nanoseconds / 1000:,.1f} µs, {kept:,.0f} B")
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 

@@ -15,6 +15,7 @@ from pstructs import Atom, derived, m, pmap
 from pstructs.deriving import same
 from pstructs.errors import MissingPathError, ReentryError
 from support.threads import run_together
+from support.wilful_keys import Key, calling
 
 
 class Counting:
@@ -129,6 +130,35 @@ def test_numbers_that_are_made_anew_are_no_change() -> None:
     assert value.value == "1000000" and text.calls == 1
     atom.cursor("a").reset(2)
     assert value.value == "2" and text.calls == 2
+
+
+def test_below_an_object_that_stayed_nothing_has_changed() -> None:
+    class Opened:
+        """Makes a part anew at each lookup, as collections that are read in place do."""
+
+        def __getitem__(self, key: str) -> list[str]:
+            return [key]
+
+    atom = Atom(m(a=Opened(), b=0))
+    first = Counting(lambda part: part[0])
+    value = atom.cursor("a", "x").derive(first)
+    assert value.value == "x"
+    atom.cursor("b").reset(1)
+    assert value.value == "x" and first.calls == 1
+
+
+def test_nothing_is_computed_for_a_value_that_is_gone_before_it_begins() -> None:
+    atom = Atom(pmap({Key("a", 1): 0, Key("b", 1): 0}))
+    given: list[int] = []
+    value = atom.cursor(Key("b", 1)).derive(given.append)
+
+    def change(*args: object) -> None:
+        if atom.value[Key("b", 1)] == 0:
+            atom.reset(pmap({Key("b", 1): 1}))
+
+    with calling(on_eq=change):  # while the path is walked
+        _ = value.value
+    assert given == [1]
 
 
 @given(st.one_of(st.integers(), st.floats(), st.text(), st.binary(), st.booleans(), st.none()))

@@ -746,6 +746,62 @@ def test_a_change_during_the_validation_of_a_move_is_a_step_of_its_own() -> None
     assert [s.state for s in history] == [0, 1, 5]
 
 
+def test_a_move_takes_note_of_changes_that_led_back_to_the_same_object() -> None:
+    one = m(n=1)
+    atom = Atom(m(n=0))
+    history = History.follow(atom)
+    atom.reset(one)
+    once = [True]
+
+    def validator(value: Any) -> bool:
+        if once and value["n"] == 0:
+            once.clear()
+            # As another thread does that is stopped before it tells the history.
+            history._take_note = lambda: None  # type: ignore[method-assign]
+            atom.reset(m(n=5)), atom.reset(one)
+            del history._take_note
+        return True
+
+    atom.set_validator(validator)
+    assert history.undo() == m(n=5)
+    assert [s.state["n"] for s in history] == [0, 1, 5, 1]
+    assert atom.value == m(n=5)
+    check_history(history)
+
+
+def test_a_history_that_comes_while_a_change_is_made_takes_note_of_it() -> None:
+    atom = Atom(0)
+    histories: list[History[int]] = []
+
+    def validator(n: int) -> bool:
+        if n == 1 and not histories:
+            histories.append(History.follow(atom))
+        return True
+
+    atom.set_validator(validator)
+    atom.reset(1)
+    assert states(histories[0]) == [0, 1]
+
+
+def test_a_step_that_is_dropped_during_a_move_to_it_is_missing() -> None:
+    clock = Ticks()
+    atom = Atom(0)
+    history = History.follow(atom, max_age=10, clock=clock)
+    atom.reset(1), atom.reset(2)
+
+    def validator(n: int) -> bool:
+        if n == 0:
+            clock.now = 1000
+            assert history.prune() == 2
+        return True
+
+    atom.set_validator(validator)
+    with pytest.raises(MissingStepError):
+        history.goto(0)
+    assert atom.value == history.state == 2
+    check_history(history)
+
+
 def test_a_group_makes_one_step_of_changes_of_an_atom() -> None:
     atom = Atom(0)
     history = History.follow(atom)
