@@ -267,13 +267,15 @@ class History(Queries[S]):
                 self._set(before)
             raise
         finally:
-            now = self._clock()
-            with self._guard:
-                self._catch_up()
-                group.depth -= 1
-                if not group.depth:
-                    self._group = None
-                    self._close(group, now)
+            try:
+                now = self._clock()
+            finally:  # a clock that raises leaves no group open
+                with self._guard:
+                    self._catch_up()
+                    group.depth -= 1
+                    if not group.depth:
+                        self._group = None
+                        self._close(group, now)
 
     def _close(self, group: _Group, now: float) -> None:
         step = group.step

@@ -598,6 +598,16 @@ def test_a_clock_that_raises_leaves_everything_as_it_was() -> None:
     check_history(history)
 
 
+def test_a_clock_that_raises_at_the_end_of_a_group_closes_it() -> None:
+    answers = iter([0.0, 1.0, 2.0])
+    history = History(0, clock=lambda: next(answers))
+    with pytest.raises((StopIteration, RuntimeError)), history.group("one"):
+        history.record(1)
+    assert [(s.state, s.label) for s in history] == [(0, ""), (1, "one")]
+    assert history.undo() == 0
+    check_history(history)
+
+
 def test_a_kept_step_has_few_bytes_of_its_own() -> None:
     states = [object() for _ in range(2000)]
     history: History[Any] = History(None)
