@@ -37,13 +37,21 @@ from pstructs._core import PMapValues as _PMapValues
 from pstructs._core import PSortedMapItems as _PSortedMapItems
 from pstructs._core import PSortedMapKeys as _PSortedMapKeys
 from pstructs._core import PSortedMapValues as _PSortedMapValues
+from pstructs.atom import Atom
+from pstructs.cursors import Cursor
+from pstructs.deriving import Derived, derived
 from pstructs.diffs import ABSENT, Diff, diff, patch
+from pstructs.history import History, Step
 from pstructs.merging import merge, merge_nested
 
 __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
+    "Atom",
+    "Cursor",
+    "Derived",
     "Diff",
+    "History",
     "PMap",
     "PMapEvolver",
     "PSet",
@@ -54,6 +62,8 @@ __all__ = [
     "PSortedMapEvolver",
     "PSortedSet",
     "PSortedSetEvolver",
+    "Step",
+    "derived",
     "diff",
     "errors",
     "m",
