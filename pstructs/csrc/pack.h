@@ -61,6 +61,8 @@ enum {
 #define PS_RF_WIDE_COUNT 0x40u
 #define PS_RF_RESERVED 0x80u
 #define PS_RAW_ALIGN 64
+/* More entries than any tree has. Sums of counts stay far from overflow below it. */
+#define PS_PACK_MAX_COUNT (UINT64_C(1) << 48)
 /* Values of more encoded bytes than this become records of their own. */
 #define PS_VALUE_INLINE 1024
 

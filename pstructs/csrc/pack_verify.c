@@ -353,7 +353,7 @@ verify_node(lens *v, const ps_record *r)
             wrong(v, v->offset, "a node has another level or kind than its parent says");
             goto done;
         }
-        if (c.count > UINT64_MAX / 64 || c.count < 2) {
+        if (c.count > PS_PACK_MAX_COUNT || c.count < 2) {
             wrong(v, v->offset, "a child has an impossible count");
             goto done;
         }
@@ -364,7 +364,7 @@ verify_node(lens *v, const ps_record *r)
             goto done;
         }
     }
-    if (count != r->count || count > (uint64_t)PY_SSIZE_T_MAX) {
+    if (count != r->count || count > PS_PACK_MAX_COUNT) {
         wrong(v, v->offset, "the count of a node is not the sum of what is below it");
         goto done;
     }

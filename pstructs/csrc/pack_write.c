@@ -162,13 +162,19 @@ enter(ps_writer *w)
 static int copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level,
                        place *at, uint64_t *count);
 
-/* Copy the messages [p, p + n) of pack to scratch, with their references remapped. */
+/* Copy the messages [p, p + n) of pack to scratch, with their references remapped. They
+ * stand in the record at `record`; 0: it is not known which. Where it is not, a record may
+ * refer to itself once: to copy it comes here again, and then it is. */
 static int
-copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has_refs)
+copy_messages(ps_writer *w, ps_pack *pack, uint64_t record, const uint8_t *p, size_t n,
+              bool *has_refs)
 {
     uint64_t start = w->scratch.len;
     ps_buf list = {NULL, 0, 0};
     int result = -1;
+    if (n == 0) {
+        return 0; /* and the scratch may have no memory yet to point into */
+    }
     if (ps_buf_add(&w->scratch, p, n) < 0) {
         return -1;
     }
@@ -186,7 +192,8 @@ copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has
         if (ref.offset == 0 && ref.import == 0 && ref.kind < PS_REC_VALUE) {
             continue;
         }
-        if (ps_pack_follow(w->st, pack, (uint64_t)(p - pack->data) + at, ref, &target) < 0) {
+        uint64_t from = record ? record : (uint64_t)(p - pack->data) + at;
+        if (ps_pack_follow(w->st, pack, from, ref, &target) < 0) {
             goto done;
         }
         if (copy_record(w, target, ref.offset, ref.kind, 0, &to, &count) < 0) {
@@ -219,7 +226,7 @@ copy_packed_message(ps_writer *w, ps_slot s, bool *has_refs)
         r = ps_buf_add(&w->scratch, p, (size_t)(stop - p));
     }
     else {
-        r = copy_messages(w, pack, p, (size_t)(stop - p), has_refs);
+        r = copy_messages(w, pack, 0, p, (size_t)(stop - p), has_refs);
     }
     return r < 0 || ps_pack_lost(w->st, pack) < 0 ? -1 : 0;
 }
@@ -558,7 +565,7 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
             goto done;
         }
     }
-    if (copy_messages(w, pack, r->content, (size_t)r->length, &has_refs) < 0) {
+    if (copy_messages(w, pack, r->offset, r->content, (size_t)r->length, &has_refs) < 0) {
         goto done;
     }
     /* Entries first, then children, as in write_heap_node: equal trees, equal images. */
@@ -616,7 +623,7 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
         result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, r.content, r.length, at);
     }
     else if (kind == PS_REC_VALUE) {
-        if (copy_messages(w, pack, r.content, (size_t)r.length, &has_refs) == 0) {
+        if (copy_messages(w, pack, offset, r.content, (size_t)r.length, &has_refs) == 0) {
             result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, w->scratch.data + start,
                                           r.length, at);
         }

@@ -89,6 +89,12 @@ ps_collection_new_of(ps_state *st, PyTypeObject *type, int width, ps_tree t)
 {
     ps_collection *c;
     bool exact = type == st->map || type == st->set;
+    if (PS_UNLIKELY(t.root && t.count <= 0)) {
+        ps_tree_drop(st, t);
+        return ps_raise(st, "DamagedPackError",
+                        "a collection holds another number of entries than the pack it comes "
+                        "from says; verify that pack, or the store");
+    }
     if (!exact) {
         c = (ps_collection *)type->tp_alloc(type, 0);
     }
