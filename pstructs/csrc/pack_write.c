@@ -820,15 +820,15 @@ ps_writer_adopt(ps_writer *w, ps_pack *pack)
                         "adopt() needs the pack that this writer's image became");
         return -1;
     }
+    /* Releasing what a node remembered may run code that comes back here. */
+    saved_node *saved = w->saved;
     size_t n = w->n_saved;
-    w->n_saved = 0; /* releasing what a node remembered may run code that comes back here */
-    for (size_t i = 0; i < n; i++) {
-        ps_node *node = w->saved[i].node;
-        ps_node_set_saved(w->st, node, ps_slot_pack(pack->id, w->saved[i].offset));
-        Py_DECREF(node);
-    }
-    PyMem_RawFree(w->saved);
     w->saved = NULL;
-    w->saved_cap = 0;
+    w->n_saved = w->saved_cap = 0;
+    for (size_t i = 0; i < n; i++) {
+        ps_node_set_saved(w->st, saved[i].node, ps_slot_pack(pack->id, saved[i].offset));
+        Py_DECREF(saved[i].node);
+    }
+    PyMem_RawFree(saved);
     return 0;
 }
