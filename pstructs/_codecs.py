@@ -251,9 +251,13 @@ def _decode_scalar(x: Any) -> Any:
 _by_name: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {}
 
 
-def _decode_user(x: Any) -> Any:
+def _check_user(x: Any) -> None:
     if type(x) is not list or len(x) != 2 or type(x[0]) is not str:
         raise ValueError("a value of a user type is no [name, value]")
+
+
+def _decode_user(x: Any) -> Any:
+    _check_user(x)
     found = _by_name.get(x[0])
     if found is None:
         return Opaque(_USER, x)
@@ -332,6 +336,25 @@ def register_codec(
     encoders[cls] = (_USER, lambda value: [name, encode(value)])
 
 
+# ---- what is not known here
+
+_NEVER_OPAQUE = {1, 2, 3, 4, 5, 16, 17, 18}  # the core decodes them by itself
+
+
+def _encode_opaque(o: Opaque) -> tuple[int, Any]:
+    """Return extension type and payload, if no reader will take them for something else."""
+    try:
+        if o.code == _USER:
+            _check_user(o.payload)
+        elif o.code in (_TIME, _DATETIME):  # of a zone that this machine does not know
+            decoders[o.code](o.payload)
+        elif o.code in _NEVER_OPAQUE or o.code in decoders:
+            raise ValueError("packs have another meaning for its code")
+    except (TypeError, ValueError) as error:
+        raise CodecError(f"{o!r:.200} can't be saved: {error}") from error
+    return o.code, o.payload
+
+
 # ---- the tables
 
 encoders: dict[type[Any], tuple[int, Callable[[Any], Any]]] = {
@@ -344,7 +367,7 @@ encoders: dict[type[Any], tuple[int, Callable[[Any], Any]]] = {
     timedelta: (_TIMEDELTA, lambda d: [d.days, d.seconds, d.microseconds]),
     datetime: (_DATETIME, _encode_datetime),
     UUID: (_UUID, lambda u: u.bytes),
-    Opaque: (-1, lambda o: (o.code, o.payload)),
+    Opaque: (-1, _encode_opaque),
 }
 _BUILT_IN = frozenset(encoders) | {
     *(str, bytes, bytearray, float, bool, type(None), list, dict, tuple, set, frozenset)
