@@ -98,17 +98,11 @@ hook_raw(ps_encoder *e, PyObject *data, ps_ref *ref)
 {
     ps_writer *w = (ps_writer *)((char *)e - offsetof(ps_writer, encoder));
     Py_buffer view;
-    ps_blake2b b;
-    uint8_t digest[PS_DIGEST_SIZE], kind = PS_REC_RAW;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
-    ps_blake2b_init(&b);
-    ps_blake2b_update(&b, &kind, 1);
-    ps_blake2b_update(&b, view.buf, (size_t)view.len);
-    ps_blake2b_final(&b, digest);
     *ref = (ps_ref){PS_REC_RAW, 0, 0};
-    int r = ps_image_add_content(w, kind, digest, view.buf, (uint64_t)view.len, &ref->offset);
+    int r = ps_image_add_content(w, PS_REC_RAW, NULL, view.buf, (uint64_t)view.len, &ref->offset);
     PyBuffer_Release(&view);
     return r;
 }

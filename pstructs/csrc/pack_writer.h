@@ -74,7 +74,8 @@ void ps_image_compute_digests(ps_writer *w);
 void ps_image_flush(ps_writer *w, size_t mark, uint64_t arena_mark);
 /* Append the offsets (u64, from p) of all references in the messages [p, end) to list. */
 int ps_image_list_refs(ps_writer *w, const uint8_t *p, const uint8_t *end, ps_buf *list);
-/* A value or raw record whose digest is known, of n bytes that lie outside the image. */
+/* A value or raw record of n bytes that lie outside the image. digest: copied, or NULL: that of
+ * the bytes, which hold no references. */
 int ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
                          const uint8_t *data, uint64_t n, uint64_t *offset);
 /* A value record of the message at p. */
