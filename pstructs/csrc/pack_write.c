@@ -357,19 +357,6 @@ prefetch_next(const ps_slot *children, uint32_t fresh)
     }
 }
 
-typedef struct {
-    const uint8_t *data;
-    size_t len;
-} piece;
-
-static int
-piece_order(const void *a, const void *b)
-{
-    const piece *x = a, *y = b;
-    int c = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
-    return c ? c : (x->len > y->len) - (x->len < y->len);
-}
-
 /* Entries of a collision node have no place of their own: order them by their
  * encoded bytes, so that equal nodes get equal digests. */
 static int
@@ -378,7 +365,7 @@ sort_collision(ps_writer *w, uint64_t start, parts *t)
     int result = -1;
     size_t length = w->scratch.len - start;
     uint8_t *copy = PyMem_RawMalloc(length + 1);
-    piece *pieces = PyMem_RawMalloc((t->n_entries + 1) * sizeof *pieces);
+    ps_piece *pieces = PyMem_RawMalloc((t->n_entries + 1) * sizeof *pieces);
     if (copy == NULL || pieces == NULL) {
         PyErr_NoMemory();
         goto done;
@@ -386,9 +373,9 @@ sort_collision(ps_writer *w, uint64_t start, parts *t)
     memcpy(copy, w->scratch.data + start, length);
     for (uint32_t i = 0; i < t->n_entries; i++) {
         uint64_t from = i ? t->ends[i - 1] : 0;
-        pieces[i] = (piece){copy + from, (size_t)(t->ends[i] - from)};
+        pieces[i] = (ps_piece){copy + from, (size_t)(t->ends[i] - from)};
     }
-    qsort(pieces, t->n_entries, sizeof *pieces, piece_order);
+    qsort(pieces, t->n_entries, sizeof *pieces, ps_piece_order);
     uint64_t at = 0;
     for (uint32_t i = 0; i < t->n_entries; i++) {
         if (i) {
