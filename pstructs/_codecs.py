@@ -123,9 +123,15 @@ def _known_zone(tz: Any) -> bool:
     """Whether decoding tz needs no more than a zone file of the system."""
     if type(tz) is not str or not _ZONE.fullmatch(tz):
         return True
-    return any(os.path.isfile(os.path.join(path, tz)) for path in zoneinfo.TZPATH) or (
-        "tzdata" in sys.modules
-    )
+    if any(os.path.isfile(os.path.join(path, tz)) for path in zoneinfo.TZPATH):
+        return True
+    if "tzdata" not in sys.modules:  # looking there would import it
+        return False
+    try:
+        zoneinfo.ZoneInfo(tz)
+    except zoneinfo.ZoneInfoNotFoundError:
+        return False
+    return True
 
 
 def _encode_datetime(d: datetime) -> list[Any]:
