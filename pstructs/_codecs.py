@@ -123,9 +123,15 @@ def _known_zone(tz: Any) -> bool:
     """Whether decoding tz needs no more than a zone file of the system."""
     if type(tz) is not str or not _ZONE.fullmatch(tz):
         return True
-    return any(os.path.isfile(os.path.join(path, tz)) for path in zoneinfo.TZPATH) or (
-        "tzdata" in sys.modules
-    )
+    if any(os.path.isfile(os.path.join(path, tz)) for path in zoneinfo.TZPATH):
+        return True
+    if "tzdata" not in sys.modules:  # looking there would import it
+        return False
+    try:
+        zoneinfo.ZoneInfo(tz)
+    except zoneinfo.ZoneInfoNotFoundError:
+        return False
+    return True
 
 
 def _encode_datetime(d: datetime) -> list[Any]:
@@ -251,9 +257,13 @@ def _decode_scalar(x: Any) -> Any:
 _by_name: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {}
 
 
-def _decode_user(x: Any) -> Any:
+def _check_user(x: Any) -> None:
     if type(x) is not list or len(x) != 2 or type(x[0]) is not str:
         raise ValueError("a value of a user type is no [name, value]")
+
+
+def _decode_user(x: Any) -> Any:
+    _check_user(x)
     found = _by_name.get(x[0])
     if found is None:
         return Opaque(_USER, x)
@@ -405,6 +415,25 @@ def find_order(name: Any) -> Callable[[Any], Any]:
         ) from None
 
 
+# ---- what is not known here
+
+_NEVER_OPAQUE = {1, 2, 3, 4, 5, 6, 16, 17, 18}  # the core decodes them by itself
+
+
+def _encode_opaque(o: Opaque) -> tuple[int, Any]:
+    """Return extension type and payload, if no reader will take them for something else."""
+    try:
+        if o.code == _USER:
+            _check_user(o.payload)
+        elif o.code in (_TIME, _DATETIME):  # of a zone that this machine does not know
+            decoders[o.code](o.payload)
+        elif o.code in _NEVER_OPAQUE or o.code in decoders:
+            raise ValueError("packs have another meaning for its code")
+    except (TypeError, ValueError) as error:
+        raise CodecError(f"{o!r:.200} can't be saved: {error}") from error
+    return o.code, o.payload
+
+
 # ---- the tables
 
 encoders: dict[type[Any], tuple[int, Callable[[Any], Any]]] = {
@@ -417,7 +446,7 @@ encoders: dict[type[Any], tuple[int, Callable[[Any], Any]]] = {
     timedelta: (_TIMEDELTA, lambda d: [d.days, d.seconds, d.microseconds]),
     datetime: (_DATETIME, _encode_datetime),
     UUID: (_UUID, lambda u: u.bytes),
-    Opaque: (-1, lambda o: (o.code, o.payload)),
+    Opaque: (-1, _encode_opaque),
 }
 _BUILT_IN = frozenset(encoders) | {
     *(str, bytes, bytearray, float, bool, type(None), list, dict, tuple, set, frozenset)

@@ -488,26 +488,21 @@ put_dict(ps_encoder *e, PyObject *dict)
     return done == n && PyDict_GET_SIZE(dict) == n ? 0 : changed("dict");
 }
 
-/* Items in the order of their encoded bytes, so that equal sets give equal digests. */
-typedef struct {
-    const uint8_t *data;
-    size_t len;
-} piece;
-
-static int
-piece_order(const void *a, const void *b)
+int
+ps_piece_order(const void *a, const void *b)
 {
-    const piece *x = a, *y = b;
+    const ps_piece *x = a, *y = b;
     int c = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
     return c ? c : (x->len > y->len) - (x->len < y->len);
 }
 
+/* Items in the order of their encoded bytes, so that equal sets give equal digests. */
 static int
 put_set(ps_encoder *e, PyObject *set, uint8_t code)
 {
     int result = -1;
     size_t start, *ends = NULL;
-    piece *pieces = NULL;
+    ps_piece *pieces = NULL;
     ps_buf items = {NULL, 0, 0}, *out = e->out;
     PyObject *list = PySequence_List(set);
     if (list == NULL) {
@@ -515,7 +510,7 @@ put_set(ps_encoder *e, PyObject *set, uint8_t code)
     }
     Py_ssize_t n = PyList_GET_SIZE(list);
     ends = PyMem_New(size_t, (size_t)n + 1);
-    pieces = PyMem_New(piece, (size_t)n + 1);
+    pieces = PyMem_New(ps_piece, (size_t)n + 1);
     if (ends == NULL || pieces == NULL) {
         PyErr_NoMemory();
         goto done;
@@ -530,9 +525,9 @@ put_set(ps_encoder *e, PyObject *set, uint8_t code)
     e->out = out;
     for (Py_ssize_t i = 0; i < n; i++) {
         size_t from = i ? ends[i - 1] : 0;
-        pieces[i] = (piece){items.data + from, ends[i] - from};
+        pieces[i] = (ps_piece){items.data + from, ends[i] - from};
     }
-    qsort(pieces, (size_t)n, sizeof *pieces, piece_order);
+    qsort(pieces, (size_t)n, sizeof *pieces, ps_piece_order);
     if (ext_begin(out, &start) < 0 || put_header(out, (size_t)n, 0x90, 15, 0, 0xDC) < 0) {
         goto done;
     }

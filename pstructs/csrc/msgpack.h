@@ -34,6 +34,14 @@ ps_buf_room(ps_buf *b, size_t n)
 
 int ps_buf_add(ps_buf *b, const void *data, size_t n);
 
+/* What has no order of its own is written in that of its encoded bytes: an item's, and how
+ * qsort() compares two. */
+typedef struct {
+    const uint8_t *data;
+    size_t len;
+} ps_piece;
+int ps_piece_order(const void *a, const void *b);
+
 /* ---- extension types: numbers are part of the format */
 enum {
     PS_EXT_REF = 1,       /* raw: a reference (8 bytes) to a record */

@@ -78,6 +78,8 @@ enum { PS_A_HEAD = 1, PS_A_BODY = 2, PS_A_TAIL = 4 };
 /* The form of a vector's leaf: how its elements are encoded. */
 enum { PS_A_MESSAGES = 0, PS_A_INT64 = 1, PS_A_FLOAT64 = 2, PS_A_BOOL = 3 };
 #define PS_RAW_ALIGN 64
+/* More entries than any tree has. Sums of counts stay far from overflow below it. */
+#define PS_PACK_MAX_COUNT (UINT64_C(1) << 48)
 /* Values of more encoded bytes than this become records of their own. */
 #define PS_VALUE_INLINE 1024
 

@@ -228,6 +228,16 @@ done:
 
 /* ---- value and raw records */
 
+static void
+digest_content(uint8_t kind, const uint8_t *data, uint64_t n, uint8_t digest[PS_DIGEST_SIZE])
+{
+    ps_blake2b b;
+    ps_blake2b_init(&b);
+    ps_blake2b_update(&b, &kind, 1);
+    ps_blake2b_update(&b, data, n);
+    ps_blake2b_final(&b, digest);
+}
+
 int
 ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
                      const uint8_t *data, uint64_t n, uint64_t *offset)
@@ -241,11 +251,17 @@ ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_
         return -1;
     }
     memset(record, 0, head);
-    memcpy(record + PS_R_DIGEST, digest, PS_DIGEST_SIZE);
     record[PS_R_FLAGS] = kind;
     ps_store64(record + PS_R_LENGTH, n);
     if (n) { /* data may be NULL */
         memcpy(record + head, data, n);
+    }
+    /* Of the copy: numpy works without the GIL, so data may change meanwhile. */
+    if (digest == NULL) {
+        digest_content(kind, record + head, n, record + PS_R_DIGEST);
+    }
+    else {
+        memcpy(record + PS_R_DIGEST, digest, PS_DIGEST_SIZE);
     }
     seal_crc(record, (size_t)(head + n));
     w->image.len += head + n;
@@ -259,23 +275,16 @@ int
 ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, uint64_t *offset)
 {
     uint8_t digest[PS_DIGEST_SIZE], kind = PS_REC_VALUE;
-    if (has_refs) {
-        ps_buf message = {NULL, 0, 0};
-        if (ps_buf_add(&message, &kind, 1) < 0 ||
-            add_content(w, &message, p, n, true, NULL, 0) < 0) {
-            ps_buf_clear(&message);
-            return -1;
-        }
-        ps_blake2b_digest(message.data, message.len, digest);
+    ps_buf message = {NULL, 0, 0};
+    if (!has_refs) {
+        return ps_image_add_content(w, kind, NULL, p, n, offset);
+    }
+    if (ps_buf_add(&message, &kind, 1) < 0 || add_content(w, &message, p, n, true, NULL, 0) < 0) {
         ps_buf_clear(&message);
+        return -1;
     }
-    else {
-        ps_blake2b b;
-        ps_blake2b_init(&b);
-        ps_blake2b_update(&b, &kind, 1);
-        ps_blake2b_update(&b, p, n);
-        ps_blake2b_final(&b, digest);
-    }
+    ps_blake2b_digest(message.data, message.len, digest);
+    ps_buf_clear(&message);
     return ps_image_add_content(w, kind, digest, p, n, offset);
 }
 

@@ -438,7 +438,7 @@ pack_count(ps_state *st, ps_slot ref)
     if (ps_record_open(st, pack, ps_slot_offset(ref), &r) < 0) {
         return -1;
     }
-    if (!ps_kind_is_node(r.kind) || r.count > (uint64_t)PY_SSIZE_T_MAX) {
+    if (!ps_kind_is_trie(r.kind) || r.count > PS_PACK_MAX_COUNT) {
         ps_pack_damaged(st, pack, r.offset, "a node has an impossible count");
         return -1;
     }

@@ -395,6 +395,11 @@ ps_record_check(ps_state *st, ps_pack *pack, uint64_t offset)
         if (crc != ps_load32(r.at)) {
             wrong = "the checksum of a record does not match";
         }
+        /* An entry takes two bytes at least; imported ones lie elsewhere. */
+        else if (r.kind < PS_REC_VALUE &&
+                 r.count > (pack->n_imports ? PS_PACK_MAX_COUNT : pack->end)) {
+            wrong = "a node counts more entries than there is room for";
+        }
     }
     if (wrong != NULL || ps_pack_lost(st, pack) < 0) {
         if (!PyErr_Occurred()) {
@@ -521,8 +526,8 @@ nested_reference(ps_decoder *d, ps_ref ref, PyObject *order, bool top)
     else if (ref.kind == PS_REC_RAW) {
         damaged_reference(d, "a reference names the data of an array");
     }
-    else if ((ps_kind_is_trie(r.kind) && r.level != 0) || r.count == 0 ||
-             r.count > (uint64_t)PY_SSIZE_T_MAX) {
+    else if (r.count == 0 ||
+             (ps_kind_is_trie(r.kind) && (r.level != 0 || r.count > PS_PACK_MAX_COUNT))) {
         damaged_reference(d, "a reference to a collection names no root");
     }
     else {

@@ -155,6 +155,37 @@ index_at(lens *v, position *p, int level)
     return ps_hash_bits(p->h2, PS_H2_BITS, level - PS_H1_LEVELS);
 }
 
+/* Entries of a collision node are told apart by ==. (Few: equal hashes that are not made
+ * from equal keys take work.) known: the keys before this one. */
+static int
+verify_distinct(lens *v, PyObject **known, PyObject *key)
+{
+    if (*known == NULL && (*known = PyList_New(0)) == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(*known); i++) {
+        int equal = ps_object_eq(PyList_GET_ITEM(*known, i), key);
+        if (equal) {
+            return equal < 0 ? -1 : ps_lens_wrong(v, v->offset, "a collision node holds a key twice");
+        }
+    }
+    return PyList_Append(*known, key);
+}
+
+/* All NaN are one key, so it is written in one way. */
+static bool
+is_odd_nan(const uint8_t *key, size_t n)
+{
+    static const uint8_t nan[8] = {0x7F, 0xF8};
+    double x;
+    if (n != 9 || key[0] != 0xCB || memcmp(key + 1, nan, sizeof nan) == 0) {
+        return false;
+    }
+    uint64_t bits = __builtin_bswap64(ps_load64(key + 1));
+    memcpy(&x, &bits, 8);
+    return x != x;
+}
+
 static int
 position_of(lens *v, ps_pack *pack, uint64_t offset, position *p)
 {
@@ -282,6 +313,7 @@ verify_node(lens *v, const ps_record *r)
     const uint8_t *before = NULL;
     size_t before_len = 0;
     position first = {0}, p = {0};
+    PyObject *known = NULL;
     ps_buf below = {NULL, 0, 0};
     bool collision = r->flags & PS_RF_COLLISION;
 
@@ -311,8 +343,13 @@ verify_node(lens *v, const ps_record *r)
             goto done;
         }
         int index = 0;
+        size_t n = (size_t)(value - key);
+        if (is_odd_nan(key, n)) {
+            ps_lens_wrong(v, v->offset, "a NaN is not written in the one form that it has as a key");
+            goto done;
+        }
         if (collision) {
-            size_t n = (size_t)(value - key), least = n < before_len ? n : before_len;
+            size_t least = n < before_len ? n : before_len;
             int order = before ? memcmp(before, key, least) : -1;
             if (order > 0 || (order == 0 && before_len >= n)) {
                 ps_lens_wrong(v, v->offset, "the entries of a collision node are not in order");
@@ -320,6 +357,9 @@ verify_node(lens *v, const ps_record *r)
             }
             before = key;
             before_len = n;
+            if (p.known && verify_distinct(v, &known, p.key) < 0) {
+                goto done;
+            }
         }
         else {
             index = ps_ctz(bits);
@@ -340,7 +380,7 @@ verify_node(lens *v, const ps_record *r)
             ps_lens_wrong(v, v->offset, "a node has another level or kind than its parent says");
             goto done;
         }
-        if (c.count > UINT64_MAX / 64 || c.count < 2) {
+        if (c.count > PS_PACK_MAX_COUNT || c.count < 2) {
             ps_lens_wrong(v, v->offset, "a child has an impossible count");
             goto done;
         }
@@ -351,7 +391,7 @@ verify_node(lens *v, const ps_record *r)
             goto done;
         }
     }
-    if (count != r->count || count > (uint64_t)PY_SSIZE_T_MAX) {
+    if (count != r->count || count > PS_PACK_MAX_COUNT) {
         ps_lens_wrong(v, v->offset, "the count of a node is not the sum of what is below it");
         goto done;
     }
@@ -366,6 +406,7 @@ verify_node(lens *v, const ps_record *r)
 done:
     Py_XDECREF(p.key);
     Py_XDECREF(first.key);
+    Py_XDECREF(known);
     ps_buf_clear(&below);
     return result;
 }

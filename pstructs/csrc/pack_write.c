@@ -96,17 +96,11 @@ hook_raw(ps_encoder *e, PyObject *data, ps_ref *ref)
 {
     ps_writer *w = (ps_writer *)((char *)e - offsetof(ps_writer, encoder));
     Py_buffer view;
-    ps_blake2b b;
-    uint8_t digest[PS_DIGEST_SIZE], kind = PS_REC_RAW;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
-    ps_blake2b_init(&b);
-    ps_blake2b_update(&b, &kind, 1);
-    ps_blake2b_update(&b, view.buf, (size_t)view.len);
-    ps_blake2b_final(&b, digest);
     *ref = (ps_ref){PS_REC_RAW, 0, 0};
-    int r = ps_image_add_content(w, kind, digest, view.buf, (uint64_t)view.len, &ref->offset);
+    int r = ps_image_add_content(w, PS_REC_RAW, NULL, view.buf, (uint64_t)view.len, &ref->offset);
     PyBuffer_Release(&view);
     return r;
 }
@@ -178,11 +172,15 @@ enter(ps_writer *w)
 /* ---- entries: appended to scratch */
 
 int
-ps_copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has_refs)
+ps_copy_messages(ps_writer *w, ps_pack *pack, uint64_t record, const uint8_t *p, size_t n,
+                 bool *has_refs)
 {
     uint64_t start = w->scratch.len;
     ps_buf list = {NULL, 0, 0};
     int result = -1;
+    if (n == 0) {
+        return 0; /* and the scratch may have no memory yet to point into */
+    }
     if (ps_buf_add(&w->scratch, p, n) < 0) {
         return -1;
     }
@@ -200,7 +198,8 @@ ps_copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *
         if (ref.offset == 0 && ref.import == 0 && ps_kind_is_node(ref.kind)) {
             continue;
         }
-        if (ps_pack_follow(w->st, pack, (uint64_t)(p - pack->data) + at, ref, &target) < 0) {
+        uint64_t from = record ? record : (uint64_t)(p - pack->data) + at;
+        if (ps_pack_follow(w->st, pack, from, ref, &target) < 0) {
             goto done;
         }
         if (ps_copy_record(w, target, ref.offset, ref.kind,
@@ -234,7 +233,7 @@ ps_write_packed(ps_writer *w, ps_slot s, bool *has_refs)
         r = ps_buf_add(&w->scratch, p, (size_t)(stop - p));
     }
     else {
-        r = ps_copy_messages(w, pack, p, (size_t)(stop - p), has_refs);
+        r = ps_copy_messages(w, pack, 0, p, (size_t)(stop - p), has_refs);
     }
     return r < 0 || ps_pack_lost(w->st, pack) < 0 ? -1 : 0;
 }
@@ -371,19 +370,6 @@ prefetch_next(const ps_slot *children, uint32_t fresh)
     }
 }
 
-typedef struct {
-    const uint8_t *data;
-    size_t len;
-} piece;
-
-static int
-piece_order(const void *a, const void *b)
-{
-    const piece *x = a, *y = b;
-    int c = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
-    return c ? c : (x->len > y->len) - (x->len < y->len);
-}
-
 /* Entries of a collision node have no place of their own: order them by their
  * encoded bytes, so that equal nodes get equal digests. */
 static int
@@ -392,7 +378,7 @@ sort_collision(ps_writer *w, uint64_t start, parts *t)
     int result = -1;
     size_t length = w->scratch.len - start;
     uint8_t *copy = PyMem_RawMalloc(length + 1);
-    piece *pieces = PyMem_RawMalloc((t->n_entries + 1) * sizeof *pieces);
+    ps_piece *pieces = PyMem_RawMalloc((t->n_entries + 1) * sizeof *pieces);
     if (copy == NULL || pieces == NULL) {
         PyErr_NoMemory();
         goto done;
@@ -400,9 +386,9 @@ sort_collision(ps_writer *w, uint64_t start, parts *t)
     memcpy(copy, w->scratch.data + start, length);
     for (uint32_t i = 0; i < t->n_entries; i++) {
         uint64_t from = i ? t->ends[i - 1] : 0;
-        pieces[i] = (piece){copy + from, (size_t)(t->ends[i] - from)};
+        pieces[i] = (ps_piece){copy + from, (size_t)(t->ends[i] - from)};
     }
-    qsort(pieces, t->n_entries, sizeof *pieces, piece_order);
+    qsort(pieces, t->n_entries, sizeof *pieces, ps_piece_order);
     uint64_t at = 0;
     for (uint32_t i = 0; i < t->n_entries; i++) {
         if (i) {
@@ -574,7 +560,7 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
             goto done;
         }
     }
-    if (ps_copy_messages(w, pack, r->content, (size_t)r->length, &has_refs) < 0) {
+    if (ps_copy_messages(w, pack, r->offset, r->content, (size_t)r->length, &has_refs) < 0) {
         goto done;
     }
     /* Entries first, then children, as in write_heap_node: equal trees, equal images. */
@@ -631,7 +617,7 @@ ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int l
         result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, r.content, r.length, at);
     }
     else if (kind == PS_REC_VALUE) {
-        if (ps_copy_messages(w, pack, r.content, (size_t)r.length, &has_refs) == 0) {
+        if (ps_copy_messages(w, pack, offset, r.content, (size_t)r.length, &has_refs) == 0) {
             result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, w->scratch.data + start,
                                           r.length, at);
         }
@@ -831,15 +817,15 @@ ps_writer_adopt(ps_writer *w, ps_pack *pack)
                         "adopt() needs the pack that this writer's image became");
         return -1;
     }
+    /* Releasing what a node remembered may run code that comes back here. */
+    saved_node *saved = w->saved;
     size_t n = w->n_saved;
-    w->n_saved = 0; /* releasing what a node remembered may run code that comes back here */
-    for (size_t i = 0; i < n; i++) {
-        ps_node *node = w->saved[i].node;
-        ps_node_set_saved(w->st, node, ps_slot_pack(pack->id, w->saved[i].offset));
-        Py_DECREF(node);
-    }
-    PyMem_RawFree(w->saved);
     w->saved = NULL;
-    w->saved_cap = 0;
+    w->n_saved = w->saved_cap = 0;
+    for (size_t i = 0; i < n; i++) {
+        ps_node_set_saved(w->st, saved[i].node, ps_slot_pack(pack->id, saved[i].offset));
+        Py_DECREF(saved[i].node);
+    }
+    PyMem_RawFree(saved);
     return 0;
 }

@@ -81,8 +81,11 @@ int ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, u
 int ps_write_value(ps_writer *w, PyObject *value, PyObject *key);
 /* The same for a packed value or key. */
 int ps_write_packed(ps_writer *w, ps_slot s, bool *has_refs);
-/* Copy the messages [p, p + n) of pack to scratch, with their references remapped. */
-int ps_copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has_refs);
+/* Copy the messages [p, p + n) of pack to scratch, with their references remapped. They
+ * stand in the record at `record`; 0: it is not known which. Where it is not, a record may
+ * refer to itself once: to copy it comes here again, and then it is. */
+int ps_copy_messages(ps_writer *w, ps_pack *pack, uint64_t record, const uint8_t *p, size_t n,
+                     bool *has_refs);
 /* The place of a record of an open pack: referenced when it may be, else copied. level: -1 for
  * the root of an array tree. *count: elements below a node. */
 int ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level,
@@ -111,7 +114,8 @@ void ps_image_compute_digests(ps_writer *w);
 void ps_image_flush(ps_writer *w, size_t mark, uint64_t arena_mark);
 /* Append the offsets (u64, from p) of all references in the messages [p, end) to list. */
 int ps_image_list_refs(ps_writer *w, const uint8_t *p, const uint8_t *end, ps_buf *list);
-/* A value or raw record whose digest is known, of n bytes that lie outside the image. */
+/* A value or raw record of n bytes that lie outside the image. digest: copied, or NULL: that of
+ * the bytes, which hold no references. */
 int ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
                          const uint8_t *data, uint64_t n, uint64_t *offset);
 /* A value record of the message at p. */
