@@ -220,6 +220,26 @@ ps_parse_args(const char *function, PyObject *const *args, Py_ssize_t nargs, PyO
     return 0;
 }
 
+PyObject *
+ps_transform(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *result = NULL, *all = PyTuple_New(nargs), *name = NULL;
+    PyObject *module = PyImport_ImportModule("pstructs._transformations");
+    if (all == NULL || module == NULL ||
+        (name = PyUnicode_InternFromString("transform")) == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        PyTuple_SET_ITEM(all, i, Py_NewRef(args[i]));
+    }
+    result = PyObject_CallMethodObjArgs(module, name, self, all, NULL);
+done:
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    Py_XDECREF(all);
+    return result;
+}
+
 /* ---- functions of the module */
 
 PyObject *
@@ -309,8 +329,9 @@ ps_types_init(ps_state *st, PyObject *module)
 
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
-    X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)    \
-    X(list) X(list_iterator)
+    X(set)                                                                                        \
+    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(list)   \
+        X(list_iterator)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)

@@ -377,12 +377,12 @@ list_count(PyObject *self, PyObject *value)
 }
 
 static PyObject *
-list_index(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+list_index(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ps_list *list = (ps_list *)self, *at;
     PyObject *value;
     Py_ssize_t start, stop;
-    if (ps_seq_index_args(args, nargs, list->count, &value, &start, &stop) < 0) {
+    if (ps_seq_index_args(args, nargs, kwnames, list->count, &value, &start, &stop) < 0) {
         return NULL;
     }
     Py_ssize_t i = list_find(list, value, start, stop, &at);
@@ -598,23 +598,29 @@ list_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
                          list == NULL ? NULL : Py_BuildValue("(N)", list));
 }
 
+PS_NAMED_ARG(list_cons, "cons", "elem")
+PS_NAMED_ARG(list_mcons_method, "mcons", "iterable")
+PS_NAMED_ARG(list_split, "split", "index")
+PS_NAMED_ARG(list_remove, "remove", "elem")
+PS_NAMED_ARG(list_count, "count", "value")
+
 static PyMethodDef list_methods[] = {
-    {"cons", list_cons, METH_O,
-     "cons($self, elem, /)\n--\n\nA list with elem before the first element.\n\nCost: O(1)."},
-    {"mcons", list_mcons_method, METH_O,
-     "mcons($self, iterable, /)\n--\n\nA list with every element of iterable put before it in "
+    {"cons", PS_NAMED(list_cons),
+     "cons($self, /, elem)\n--\n\nA list with elem before the first element.\n\nCost: O(1)."},
+    {"mcons", PS_NAMED(list_mcons_method),
+     "mcons($self, /, iterable)\n--\n\nA list with every element of iterable put before it in "
      "turn, so that\nthey come in reverse.\n\nCost: O(k) for k elements."},
     {"reverse", list_reverse, METH_NOARGS,
      "reverse($self, /)\n--\n\nThe list from its end to its beginning.\n\nCost: O(n)."},
-    {"split", list_split, METH_O,
-     "split($self, index, /)\n--\n\n(the first index elements, the rest).\n\nCost: O(index)."},
-    {"remove", list_remove, METH_O,
-     "remove($self, elem, /)\n--\n\nA list without the first element that is equal to elem; "
+    {"split", PS_NAMED(list_split),
+     "split($self, /, index)\n--\n\n(the first index elements, the rest).\n\nCost: O(index)."},
+    {"remove", PS_NAMED(list_remove),
+     "remove($self, /, elem)\n--\n\nA list without the first element that is equal to elem; "
      "ValueError if\nthere is none.\n\nCost: O(k) for an element at position k."},
-    {"count", list_count, METH_O,
-     "count($self, value, /)\n--\n\nHow many elements are equal to value.\n\nCost: O(n)."},
-    {"index", (PyCFunction)(void (*)(void))list_index, METH_FASTCALL,
-     "index($self, value, start=0, stop=None, /)\n--\n\nPosition of the first element that is "
+    {"count", PS_NAMED(list_count),
+     "count($self, /, value)\n--\n\nHow many elements are equal to value.\n\nCost: O(n)."},
+    {"index", (PyCFunction)(void (*)(void))list_index, METH_FASTCALL | METH_KEYWORDS,
+     "index($self, /, value, start=0, stop=None)\n--\n\nPosition of the first element that is "
      "equal to value; ValueError if there\nis none.\n\nCost: O(n)."},
     {"__reversed__", list_reverse, METH_NOARGS,
      "__reversed__($self, /)\n--\n\nThe reversed list, as reverse()."},

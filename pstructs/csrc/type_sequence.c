@@ -29,20 +29,21 @@ as_bound(PyObject *o, Py_ssize_t n, Py_ssize_t *out)
 }
 
 int
-ps_seq_index_args(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t n, PyObject **value,
-                  Py_ssize_t *start, Py_ssize_t *stop)
+ps_seq_index_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py_ssize_t n,
+                  PyObject **value, Py_ssize_t *start, Py_ssize_t *stop)
 {
-    if (nargs < 1 || nargs > 3) {
-        PyErr_Format(PyExc_TypeError, "index() takes 1 to 3 arguments (%zd given)", nargs);
+    static const char *const names[] = {"value", "start", "stop"};
+    PyObject *a[3];
+    if (ps_parse_args("index", args, nargs, kwnames, names, 1, 3, a) < 0) {
         return -1;
     }
-    *value = args[0];
+    *value = a[0];
     *start = 0;
     *stop = n;
-    if (nargs > 1 && as_bound(args[1], n, start) < 0) {
+    if (a[1] != NULL && as_bound(a[1], n, start) < 0) {
         return -1;
     }
-    return nargs > 2 && args[2] != Py_None ? as_bound(args[2], n, stop) : 0;
+    return a[2] != NULL && a[2] != Py_None ? as_bound(a[2], n, stop) : 0;
 }
 
 PyObject *

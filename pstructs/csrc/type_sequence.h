@@ -24,8 +24,8 @@ ps_seq_hash_finish(Py_uhash_t acc, Py_ssize_t n)
 
 /* The arguments (value, start=0, stop=len) of an index() method, the bounds clamped to
  * 0..n. 0, or -1 with an exception. value is borrowed. */
-int ps_seq_index_args(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t n, PyObject **value,
-                      Py_ssize_t *start, Py_ssize_t *stop);
+int ps_seq_index_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py_ssize_t n,
+                      PyObject **value, Py_ssize_t *start, Py_ssize_t *stop);
 
 /* An index as a C integer, without the bounds; 0, or -1 with a TypeError or IndexError. */
 int ps_seq_as_index(const char *type, PyObject *index, Py_ssize_t *out);
