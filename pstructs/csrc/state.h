@@ -22,6 +22,8 @@ struct ps_state {
     PyTypeObject *iterator;
     PyTypeObject *list;
     PyTypeObject *list_iterator;
+    PyTypeObject *deque;
+    PyTypeObject *deque_iterator;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
     /* error.c */
@@ -38,8 +40,11 @@ struct ps_state {
     PyObject *empty_map;
     PyObject *empty_set;
     PyObject *empty_list;
+    PyObject *empty_deque;
     PyObject *spare[PS_FREELIST]; /* memory of dead exact PMap and PSet objects */
     int n_spare;
+    PyObject *spare_deques[PS_FREELIST]; /* memory of dead exact PDeque objects */
+    int n_spare_deques;
     /* collections.abc, when first needed */
     PyObject *abc_mapping;
     PyObject *abc_set;

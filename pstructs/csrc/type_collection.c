@@ -24,6 +24,7 @@
 #include "collection.h"
 
 #include "error.h"
+#include "type_deque.h"
 #include "type_list.h"
 
 ps_state *
@@ -282,6 +283,9 @@ ps_check(PyObject *module, PyObject *o)
     ps_state *st = ps_state_of_module(module);
     ps_tree t;
     int width;
+    if (ps_is_deque(st, o)) {
+        return ps_deque_check(st, (ps_deque *)o) < 0 ? NULL : Py_NewRef(Py_None);
+    }
     if (ps_is_list(st, o)) {
         return ps_list_check(st, (ps_list *)o) < 0 ? NULL : Py_NewRef(Py_None);
     }
@@ -311,7 +315,8 @@ ps_types_init(ps_state *st, PyObject *module)
 {
     if (ps_iterator_type_init(st, module) < 0 || ps_view_types_init(st, module) < 0 ||
         ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
-        ps_set_type_init(st, module) < 0 || ps_list_types_init(st, module) < 0) {
+        ps_set_type_init(st, module) < 0 || ps_list_types_init(st, module) < 0 ||
+        ps_deque_types_init(st, module) < 0) {
         return -1;
     }
     st->hash.collection_hook = ps_collection_stable_hash;
@@ -330,8 +335,10 @@ ps_types_init(ps_state *st, PyObject *module)
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
     X(set)                                                                                        \
-    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(list)   \
-        X(list_iterator)
+    X(map_evolver)                                                                                \
+    X(set_evolver)                                                                                \
+    X(keys_view) X(values_view) X(items_view) X(iterator) X(list) X(list_iterator) X(deque)       \
+        X(deque_iterator)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -346,6 +353,9 @@ ps_types_traverse(ps_state *st, visitproc visit, void *arg)
     }
     if (st->empty_set != NULL && Py_REFCNT(st->empty_set) == 1) {
         Py_VISIT(Py_TYPE(st->empty_set));
+    }
+    if (st->empty_deque != NULL && Py_REFCNT(st->empty_deque) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_deque));
     }
     if (st->empty_list != NULL && Py_REFCNT(st->empty_list) == 1) {
         Py_VISIT(Py_TYPE(st->empty_list));
@@ -362,9 +372,13 @@ ps_types_clear(ps_state *st)
     Py_CLEAR(st->empty_map);
     Py_CLEAR(st->empty_set);
     Py_CLEAR(st->empty_list);
+    Py_CLEAR(st->empty_deque);
 #ifndef Py_GIL_DISABLED
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
+    }
+    while (st->n_spare_deques > 0) {
+        PyObject_GC_Del(st->spare_deques[--st->n_spare_deques]);
     }
 #endif
     Py_CLEAR(st->abc_mapping);

@@ -1,8 +1,8 @@
-/* type_sequence.c -- arguments, repr, pickling and order of PList and PDeque. */
-#include "type_sequence.h"
+/* type_linear.c -- arguments, repr, pickling and order of PList and PDeque. */
+#include "type_linear.h"
 
 int
-ps_seq_as_index(const char *type, PyObject *index, Py_ssize_t *out)
+ps_linear_as_index(const char *type, PyObject *index, Py_ssize_t *out)
 {
     if (!PyIndex_Check(index)) {
         PyErr_Format(PyExc_TypeError,
@@ -29,8 +29,8 @@ as_bound(PyObject *o, Py_ssize_t n, Py_ssize_t *out)
 }
 
 int
-ps_seq_index_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py_ssize_t n,
-                  PyObject **value, Py_ssize_t *start, Py_ssize_t *stop)
+ps_linear_index_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py_ssize_t n,
+                     PyObject **value, Py_ssize_t *start, Py_ssize_t *stop)
 {
     static const char *const names[] = {"value", "start", "stop"};
     PyObject *a[3];
@@ -47,7 +47,7 @@ ps_seq_index_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, Py
 }
 
 PyObject *
-ps_seq_repr(PyObject *self, const char *name, const char *extra)
+ps_linear_repr(PyObject *self, const char *name, const char *extra)
 {
     int rc = Py_ReprEnter(self);
     if (rc != 0) {
@@ -61,7 +61,7 @@ ps_seq_repr(PyObject *self, const char *name, const char *extra)
 }
 
 PyObject *
-ps_seq_reduce(PyObject *self, PyTypeObject *exact, PyObject *arguments)
+ps_linear_reduce(PyObject *self, PyTypeObject *exact, PyObject *arguments)
 {
     if (arguments == NULL) {
         return NULL;
@@ -78,7 +78,7 @@ ps_seq_reduce(PyObject *self, PyTypeObject *exact, PyObject *arguments)
 }
 
 PyObject *
-ps_seq_order(PyObject *x, PyObject *y, Py_ssize_t n_a, Py_ssize_t n_b, int op)
+ps_linear_order(PyObject *x, PyObject *y, Py_ssize_t n_a, Py_ssize_t n_b, int op)
 {
     if (x == NULL) {
         Py_RETURN_RICHCOMPARE(n_a, n_b, op);
