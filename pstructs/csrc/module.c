@@ -1,5 +1,5 @@
 /* module.c -- pstructs._core: the module, its state and its functions. */
-#include "collection.h"
+#include "collection_vector.h"
 #include "hash.h"
 #include "pack.h"
 #include "type_deque.h"
@@ -130,6 +130,12 @@ static PyMethodDef core_methods[] = {
      "A PDeque of the elements of iterable, of the last maxlen of them if it is given.\n\n"
      "Cost: O(n); O(log32 n) for a PDeque."},
     {"dq", FASTCALL(ps_dq), METH_FASTCALL, "dq(*elements)\n--\n\nA PDeque of the arguments."},
+    {"pvector", FASTCALL(ps_pvector), METH_FASTCALL | METH_KEYWORDS,
+     "pvector(iterable=())\n--\n\n"
+     "A PVector of the elements of iterable. Arrays and buffers of numbers are read fast,\n"
+     "and give Python numbers.\n\n"
+     "Cost: O(n); O(1) for a PVector."},
+    {"v", FASTCALL(ps_v), METH_FASTCALL, "v(*elements)\n--\n\nA PVector of the arguments."},
     {"partition", FASTCALL(ps_partition), METH_FASTCALL | METH_KEYWORDS,
      "partition(collection, i, n)\n--\n\n"
      "Part i (from 0) of n disjoint parts of a PMap or PSet, of similar size, cut\n"

@@ -23,7 +23,9 @@ struct ps_state {
     PyTypeObject *list;
     PyTypeObject *list_iterator;
     PyTypeObject *deque;
-    PyTypeObject *deque_iterator;
+    PyTypeObject *vector;
+    PyTypeObject *vector_evolver;
+    PyTypeObject *vector_iterator;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
     /* error.c */
@@ -45,6 +47,9 @@ struct ps_state {
     int n_spare;
     PyObject *spare_deques[PS_FREELIST]; /* memory of dead exact PDeque objects */
     int n_spare_deques;
+    PyObject *empty_vector;
+    PyObject *spare_vectors[PS_FREELIST]; /* of dead exact PVector objects */
+    int n_spare_vectors;
     /* collections.abc, when first needed */
     PyObject *abc_mapping;
     PyObject *abc_set;

@@ -292,6 +292,24 @@ done:
     return rc;
 }
 
+/* The tree of a vector, or of a deque whose window is the whole of it, shared; else built. */
+static int
+more_tree(ps_state *st, PyObject *source, bool backwards, ps_rrb *out)
+{
+    if (ps_is_vector(st, source) && !backwards) {
+        *out = ps_rrb_share(st, ps_vector_tree(source));
+        return 0;
+    }
+    if (ps_is_deque(st, source)) {
+        ps_deque *d = (ps_deque *)source;
+        if (d->w.count == d->w.t.count && d->flipped == backwards) {
+            *out = ps_rrb_share(st, &d->w.t);
+            return 0;
+        }
+    }
+    return tree_from(st, source, backwards, out);
+}
+
 /* ---- construction */
 
 /* -1 for None. 0, or -1 with an exception. */
@@ -336,7 +354,7 @@ deque_make(ps_state *st, PyTypeObject *type, PyObject *source, PyObject *limit)
         flipped = d->flipped;
     }
     else if (source != NULL) {
-        if (tree_from(st, source, false, &w.t) < 0) {
+        if (more_tree(st, source, false, &w.t) < 0) {
             return NULL;
         }
         w.count = w.t.count;
@@ -473,20 +491,6 @@ deque_appendleft(PyObject *self, PyObject *elem)
     return append_at(self, FRONT, elem);
 }
 
-/* The tree of an own deque whose window is the whole of it, shared; else built. */
-static int
-more_tree(ps_state *st, PyObject *source, bool backwards, ps_rrb *out)
-{
-    if (ps_is_deque(st, source)) {
-        ps_deque *d = (ps_deque *)source;
-        if (d->w.count == d->w.t.count && d->flipped == backwards) {
-            *out = ps_rrb_share(st, &d->w.t);
-            return 0;
-        }
-    }
-    return tree_from(st, source, backwards, out);
-}
-
 static PyObject *
 extend_at(PyObject *self, end side, PyObject *iterable)
 {
@@ -578,13 +582,6 @@ deque_len(PyObject *self)
 
 /* ---- iteration */
 
-typedef struct {
-    PyObject_HEAD
-    ps_state *st; /* lives as long as the type, which this object holds */
-    ps_rrb_iter it;
-    bool running; /* reading a pack may call Python, which may call us */
-} ps_deque_iterator;
-
 /* Over elements lo <= i < hi of the deque. */
 static void
 walk_init(ps_state *st, ps_rrb_iter *it, const ps_deque *d, Py_ssize_t lo, Py_ssize_t hi)
@@ -604,58 +601,9 @@ walk_next(ps_state *st, ps_rrb_iter *it)
 static PyObject *
 deque_iter(PyObject *self)
 {
-    ps_state *st = deque_state(self);
-    ps_deque_iterator *it = PyObject_GC_New(ps_deque_iterator, st->deque_iterator);
-    if (it == NULL) {
-        return NULL;
-    }
-    it->st = st;
-    it->running = false;
-    walk_init(st, &it->it, (ps_deque *)self, 0, deque_len(self));
-    PyObject_GC_Track(it);
-    return (PyObject *)it;
-}
-
-static PyObject *
-deque_iterator_next(PyObject *op)
-{
-    ps_deque_iterator *it = (ps_deque_iterator *)op;
-    if (PS_UNLIKELY(it->running)) {
-        PyErr_SetString(PyExc_ValueError, "this iterator is being advanced already");
-        return NULL;
-    }
-    it->running = true;
-    PyObject *element = walk_next(it->st, &it->it);
-    it->running = false;
-    return element;
-}
-
-static int
-deque_iterator_traverse(PyObject *op, visitproc visit, void *arg)
-{
-    ps_deque_iterator *it = (ps_deque_iterator *)op;
-    Py_VISIT(Py_TYPE(op));
-    Py_VISIT((PyObject *)it->it.leaf);
-    return ps_rrb_visit(&it->it.t, visit, arg);
-}
-
-static void
-deque_iterator_dealloc(PyObject *op)
-{
-    ps_deque_iterator *it = (ps_deque_iterator *)op;
-    PyTypeObject *type = Py_TYPE(op);
-    PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, deque_iterator_dealloc);
-    ps_rrb_iter_clear(it->st, &it->it);
-    type->tp_free(op);
-    Py_DECREF(type);
-    Py_TRASHCAN_END
-}
-
-static PyObject *
-deque_iterator_length_hint(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    return PyLong_FromSsize_t(ps_rrb_iter_left(&((ps_deque_iterator *)op)->it));
+    ps_window *w = &((ps_deque *)self)->w;
+    return ps_vector_iterator_new(deque_state(self), &w->t, w->start, w->start + w->count,
+                                  ((ps_deque *)self)->flipped);
 }
 
 /* ---- searching. Runs user code, which can't change a deque; the walk holds the tree. */
@@ -1059,36 +1007,11 @@ static PyType_Spec deque_spec = {
     .slots = deque_slots,
 };
 
-static PyMethodDef deque_iterator_methods[] = {
-    {"__length_hint__", deque_iterator_length_hint, METH_NOARGS, "Elements still to come."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot deque_iterator_slots[] = {
-    {Py_tp_doc, "Iterator over a PDeque."},
-    {Py_tp_dealloc, deque_iterator_dealloc},
-    {Py_tp_traverse, deque_iterator_traverse},
-    {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, deque_iterator_next},
-    {Py_tp_methods, deque_iterator_methods},
-    {0, NULL},
-};
-
-static PyType_Spec deque_iterator_spec = {
-    .name = "pstructs._core.PDequeIterator",
-    .basicsize = sizeof(ps_deque_iterator),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
-             Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = deque_iterator_slots,
-};
-
 int
 ps_deque_types_init(ps_state *st, PyObject *module)
 {
-    st->deque_iterator =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &deque_iterator_spec, NULL);
     st->deque = (PyTypeObject *)PyType_FromModuleAndSpec(module, &deque_spec, NULL);
-    if (st->deque_iterator == NULL || st->deque == NULL) {
+    if (st->deque == NULL) {
         return -1;
     }
     st->empty_deque = deque_new_of(st, st->deque, (ps_window){PS_RRB_EMPTY, 0, 0}, false, -1);

@@ -2,7 +2,7 @@
 #ifndef PS_TYPE_DEQUE_H
 #define PS_TYPE_DEQUE_H
 
-#include "rrb.h"
+#include "collection_vector.h"
 #include "type_linear.h"
 
 /* The part of a tree that a deque shows. */
