@@ -61,6 +61,7 @@ ps_hash_clear(ps_state *st)
     ps_hash_state *s = &st->hash;
     s->collection_hook = NULL;
     s->stable_hook = NULL;
+    s->stand_in_hook = NULL;
     for (int i = 0; i < PS_HASH_CLASSES; i++) {
         Py_CLEAR(s->classes[i]);
     }
@@ -93,7 +94,6 @@ find_heap_only(ps_state *st, PyObject *key, int depth, bool *failed)
         return NULL;
     }
     ps_as as = ps_hash_classify(st, key, &detail);
-    Py_XDECREF(detail);
     int stable;
     switch (as) {
     case PS_AS_ERROR:
@@ -122,9 +122,13 @@ find_heap_only(ps_state *st, PyObject *key, int depth, bool *failed)
         Py_XDECREF(iterator);
         *failed = *failed || PyErr_Occurred();
         break;
+    case PS_AS_PLAIN: /* what the plain object holds, the key holds */
+        found = find_heap_only(st, detail, depth + 1, failed) == NULL ? NULL : key;
+        break;
     default:
         break;
     }
+    Py_XDECREF(detail);
     Py_LeaveRecursiveCall();
     return found;
 }
@@ -171,6 +175,15 @@ innermost_heap_only(ps_state *st, PyObject *key, int depth)
     }
     if (found == NULL) {
         found = key;
+    }
+    PyObject *plain = NULL;
+    if (st->hash.stand_in_hook != NULL && st->hash.stand_in_hook(st, found, &plain) < 0) {
+        return NULL;
+    }
+    if (plain != NULL) {
+        inner = innermost_heap_only(st, plain, depth + 1);
+        Py_DECREF(plain);
+        return inner;
     }
     if (Py_TYPE(found) != st->map && Py_TYPE(found) != st->set) {
         return Py_NewRef(found);

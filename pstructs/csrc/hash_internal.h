@@ -33,7 +33,7 @@ typedef enum {
     PS_AS_NONE = PS_AS_BASES,
     PS_AS_ELLIPSIS,
     PS_AS_MEMORYVIEW,
-    PS_AS_PLAIN,      /* a number of another library: hash the plain object instead */
+    PS_AS_PLAIN,      /* equals a plain object (a number, a map): hash that one instead */
     PS_AS_REGISTERED, /* hash the registered pair instead */
     PS_AS_OTHER,      /* heap-only */
 } ps_as;

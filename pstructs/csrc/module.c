@@ -139,6 +139,8 @@ static PyMethodDef core_methods[] = {
      "_patch(a, added, removed, changed, /)\n--\n\na with the changes of a diff."},
     {"_merge", (PyCFunction)(void (*)(void))ps_merge, METH_FASTCALL,
      "_merge(base, ours, theirs, resolve, absent, /)\n--\n\n(merged, conflicts)."},
+    {"_record_make", ps_record_make, METH_VARARGS,
+     "_record_make(cls, values, /)\n--\n\nA record of cls with the values of a dict, unchecked."},
     {"_crc32c", ps_py_crc32c, METH_O,
      "_crc32c(data, /)\n--\n\nCRC-32C of data, by the fast and by the portable version."},
     {"_digests", ps_py_digests, METH_O,

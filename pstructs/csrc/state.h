@@ -20,6 +20,9 @@ struct ps_state {
     PyTypeObject *values_view;
     PyTypeObject *items_view;
     PyTypeObject *iterator;
+    PyTypeObject *record_layout;
+    PyTypeObject *record;
+    PyTypeObject *map_record;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
     /* error.c */
@@ -43,6 +46,9 @@ struct ps_state {
     /* interned names: a fresh string a lookup would fill the interpreter's method cache */
     PyObject *str_keys;
     PyObject *str_items;
+    PyObject *str_record_layout;
+    PyObject *str_build;
+    PyObject *str_replace;
 };
 
 ps_state *ps_state_of_module(PyObject *module);
