@@ -5,16 +5,19 @@ memory with the old one. `PMap` is the map, `PSet` the set; `pmap`, `m`, `pset` 
 them, and their evolvers are the mutable builders.
 """
 
-from collections.abc import Hashable, ItemsView, KeysView, Mapping, Set, ValuesView
+from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView
 
 from pstructs import errors
 from pstructs._core import (
+    PList,
     PMap,
     PMapEvolver,
     PSet,
     PSetEvolver,
+    l,
     m,
     partition,
+    plist,
     pmap,
     pset,
     s,
@@ -30,17 +33,20 @@ __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
     "Diff",
+    "PList",
     "PMap",
     "PMapEvolver",
     "PSet",
     "PSetEvolver",
     "diff",
     "errors",
+    "l",
     "m",
     "merge",
     "merge_nested",
     "partition",
     "patch",
+    "plist",
     "pmap",
     "pset",
     "s",
@@ -51,6 +57,8 @@ Mapping.register(PMap)
 Hashable.register(PMap)
 Set.register(PSet)
 Hashable.register(PSet)
+Sequence.register(PList)
+Hashable.register(PList)
 KeysView.register(_PMapKeys)
 ValuesView.register(_PMapValues)
 ItemsView.register(_PMapItems)

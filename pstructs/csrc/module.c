@@ -2,6 +2,7 @@
 #include "collection.h"
 #include "hash.h"
 #include "pack.h"
+#include "type_list.h"
 
 static struct PyModuleDef core_module;
 
@@ -118,6 +119,11 @@ static PyMethodDef core_methods[] = {
      "A PSet of the elements of iterable. pre_size has no effect.\n\n"
      "Cost: O(n); O(1) for a PSet."},
     {"s", FASTCALL(ps_s), METH_FASTCALL, "s(*elements)\n--\n\nA PSet of the arguments."},
+    {"plist", FASTCALL(ps_plist), METH_FASTCALL | METH_KEYWORDS,
+     "plist(iterable=(), reverse=False)\n--\n\n"
+     "A PList of the elements of iterable, in reverse order if reverse is true.\n\n"
+     "Cost: O(n); O(1) for a PList."},
+    {"l", FASTCALL(ps_l), METH_FASTCALL, "l(*elements)\n--\n\nA PList of the arguments."},
     {"partition", FASTCALL(ps_partition), METH_FASTCALL | METH_KEYWORDS,
      "partition(collection, i, n)\n--\n\n"
      "Part i (from 0) of n disjoint parts of a PMap or PSet, of similar size, cut\n"

@@ -85,7 +85,7 @@ ps_needs_gc_slow(ps_state *st, PyObject *v)
         return false;
     }
     PyTypeObject *type = Py_TYPE(v);
-    if (type == &PyTuple_Type || type == st->map || type == st->set) {
+    if (type == &PyTuple_Type || type == st->map || type == st->set || type == st->list) {
         /* Immutable: what the collector does not track now, it never will. */
         return PyObject_GC_IsTracked(v);
     }

@@ -20,6 +20,8 @@ struct ps_state {
     PyTypeObject *values_view;
     PyTypeObject *items_view;
     PyTypeObject *iterator;
+    PyTypeObject *list;
+    PyTypeObject *list_iterator;
     PyTypeObject *record_layout;
     PyTypeObject *record;
     PyTypeObject *map_record;
@@ -38,6 +40,7 @@ struct ps_state {
     /* empty map and set, spare map objects */
     PyObject *empty_map;
     PyObject *empty_set;
+    PyObject *empty_list;
     PyObject *spare[PS_FREELIST]; /* memory of dead exact PMap and PSet objects */
     int n_spare;
     /* collections.abc, when first needed */

@@ -24,6 +24,7 @@
 #include "collection.h"
 
 #include "error.h"
+#include "type_list.h"
 
 ps_state *
 ps_state_of_operand(PyObject *o)
@@ -219,6 +220,26 @@ ps_parse_args(const char *function, PyObject *const *args, Py_ssize_t nargs, PyO
     return 0;
 }
 
+PyObject *
+ps_transform(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *result = NULL, *all = PyTuple_New(nargs), *name = NULL;
+    PyObject *module = PyImport_ImportModule("pstructs._transformations");
+    if (all == NULL || module == NULL ||
+        (name = PyUnicode_InternFromString("transform")) == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        PyTuple_SET_ITEM(all, i, Py_NewRef(args[i]));
+    }
+    result = PyObject_CallMethodObjArgs(module, name, self, all, NULL);
+done:
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    Py_XDECREF(all);
+    return result;
+}
+
 /* ---- functions of the module */
 
 PyObject *
@@ -261,6 +282,9 @@ ps_check(PyObject *module, PyObject *o)
     ps_state *st = ps_state_of_module(module);
     ps_tree t;
     int width;
+    if (ps_is_list(st, o)) {
+        return ps_list_check(st, (ps_list *)o) < 0 ? NULL : Py_NewRef(Py_None);
+    }
     if (ps_is_map(st, o) || ps_is_set(st, o)) {
         t = ps_tree_of(o);
         width = ps_is_map(st, o) ? 2 : 1;
@@ -287,7 +311,8 @@ ps_types_init(ps_state *st, PyObject *module)
 {
     if (ps_iterator_type_init(st, module) < 0 || ps_view_types_init(st, module) < 0 ||
         ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
-        ps_set_type_init(st, module) < 0 || ps_record_types_init(st, module) < 0) {
+        ps_set_type_init(st, module) < 0 || ps_list_types_init(st, module) < 0 ||
+        ps_record_types_init(st, module) < 0) {
         return -1;
     }
     st->hash.collection_hook = ps_collection_stable_hash;
@@ -305,8 +330,10 @@ ps_types_init(ps_state *st, PyObject *module)
 
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
-    X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)             \
-    X(record_layout) X(record) X(map_record)
+    X(set)                                                                                        \
+    X(map_evolver)                                                                                \
+    X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(list) X(list_iterator) \
+        X(record_layout) X(record) X(map_record)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -322,6 +349,9 @@ ps_types_traverse(ps_state *st, visitproc visit, void *arg)
     if (st->empty_set != NULL && Py_REFCNT(st->empty_set) == 1) {
         Py_VISIT(Py_TYPE(st->empty_set));
     }
+    if (st->empty_list != NULL && Py_REFCNT(st->empty_list) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_list));
+    }
     Py_VISIT(st->abc_mapping);
     Py_VISIT(st->abc_set);
     return 0;
@@ -333,6 +363,7 @@ ps_types_clear(ps_state *st)
     /* The empty collections go first: their death wants the types and the state. */
     Py_CLEAR(st->empty_map);
     Py_CLEAR(st->empty_set);
+    Py_CLEAR(st->empty_list);
 #ifndef Py_GIL_DISABLED
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
