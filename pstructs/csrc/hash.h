@@ -70,7 +70,7 @@ typedef struct {
     PyObject *classes[PS_HASH_CLASSES]; /* Decimal, UUID...: found once their module is loaded */
     PyObject *names[PS_HASH_NAMES];     /* interned strings */
     PyObject *canonical;                /* the module pstructs._canonical, once needed */
-    PyObject *key_types;                /* dict: type -> (name, encode) */
+    PyObject *key_types;                /* dict: type -> (name, encode, by parts) */
     PyObject *heap_types; /* dict: id(type) -> weak reference, types hashed heap-only */
     Py_ssize_t heap_types_sweep; /* size of heap_types at which dead entries are swept */
 } ps_hash_state;

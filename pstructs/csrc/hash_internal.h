@@ -64,7 +64,7 @@ enum {
 
 /* ---- hash_types.c */
 /* How key hashes. *detail, to be released by the caller: a new reference to the plain object
- * (PS_AS_PLAIN), to the pair (name, encode) (PS_AS_REGISTERED), else NULL. Runs user code. */
+ * (PS_AS_PLAIN), to (name, encode, by parts) (PS_AS_REGISTERED), else NULL. Runs user code. */
 ps_as ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail);
 /* Borrowed: the class behind a base. NULL while the module that defines it is not loaded, or
  * with an exception. */

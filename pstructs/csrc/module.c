@@ -138,7 +138,8 @@ static PyMethodDef core_methods[] = {
     {"_hash_is_stable", ps_py_hash_is_stable, METH_O,
      "_hash_is_stable(obj, /)\n--\n\nWhether obj can be a key in a pack."},
     {"_register_key_type", ps_py_register_key_type, METH_VARARGS,
-     "_register_key_type(cls, name, encode, /)\n--\n\nHash keys of cls by name and encode(key)."},
+     "_register_key_type(cls, name, encode, by_parts=False, /)\n--\n\n"
+     "Hash keys of cls by name and encode(key). by_parts: it may hold heap-only keys."},
     {"_diff", (PyCFunction)(void (*)(void))ps_diff, METH_FASTCALL,
      "_diff(a, b, /)\n--\n\n(added, removed, changed) from a to b."},
     {"_patch", (PyCFunction)(void (*)(void))ps_patch, METH_FASTCALL,

@@ -91,7 +91,7 @@ record_alloc(PyTypeObject *type)
 {
     PyObject *self = type->tp_alloc(type, 0);
     if (self != NULL) {
-        ((ps_record *)self)->hash = -1;
+        ((ps_flat_record *)self)->hash = -1;
     }
     return self;
 }
@@ -395,7 +395,7 @@ record_richcompare(PyObject *a, PyObject *b, int op)
 static Py_hash_t
 record_hash(PyObject *self)
 {
-    ps_record *record = (ps_record *)self;
+    ps_flat_record *record = (ps_flat_record *)self;
     if (record->hash != -1) {
         return record->hash;
     }
@@ -452,7 +452,7 @@ record_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    if (((ps_record *)self)->weakrefs != NULL) {
+    if (((ps_flat_record *)self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
     type->tp_free(self);
@@ -476,7 +476,7 @@ static PyMethodDef record_methods[] = {
 };
 
 static PyMemberDef record_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(ps_record, weakrefs), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(ps_flat_record, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -492,7 +492,7 @@ static PyType_Slot record_slots[] = {
 
 static PyType_Spec record_spec = {
     .name = "pstructs._core.Record",
-    .basicsize = sizeof(ps_record),
+    .basicsize = sizeof(ps_flat_record),
     .flags =
         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = record_slots,
@@ -616,7 +616,7 @@ maprecord_to_map(ps_state *st, PyObject *self)
 static Py_hash_t
 maprecord_hash(PyObject *self)
 {
-    ps_record *record = (ps_record *)self;
+    ps_flat_record *record = (ps_flat_record *)self;
     if (record->hash == -1) {
         ps_state *st = ps_state_of_type(Py_TYPE(self));
         PyObject *map = st == NULL ? NULL : maprecord_to_map(st, self);
@@ -655,7 +655,7 @@ static PyType_Slot maprecord_slots[] = {
 
 static PyType_Spec maprecord_spec = {
     .name = "pstructs._core.MapRecord",
-    .basicsize = sizeof(ps_record),
+    .basicsize = sizeof(ps_flat_record),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_MAPPING |
              Py_TPFLAGS_IMMUTABLETYPE,
     .slots = maprecord_slots,

@@ -14,7 +14,7 @@ typedef struct {
     PyObject_HEAD
     Py_hash_t hash; /* -1: not computed yet */
     PyObject *weakrefs;
-} ps_record;
+} ps_flat_record;
 
 /* A field, as far as C knows it. All references are owned. */
 typedef struct {

@@ -30,7 +30,7 @@ slot_offset(PyTypeObject *owner, PyObject *descriptor)
         PyMemberDescrObject *member = (PyMemberDescrObject *)descriptor;
         if (member->d_member->type == T_OBJECT_EX && member->d_member->flags == 0 &&
             PyType_IsSubtype(owner, PyDescr_TYPE(member)) &&
-            member->d_member->offset >= (Py_ssize_t)sizeof(ps_record)) {
+            member->d_member->offset >= (Py_ssize_t)sizeof(ps_flat_record)) {
             return member->d_member->offset;
         }
     }
