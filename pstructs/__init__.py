@@ -8,6 +8,16 @@ them, and their evolvers are the mutable builders.
 from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView
 
 from pstructs import errors
+from pstructs._checked_collections import CheckedPMap, CheckedPSet
+from pstructs._checked_types import (
+    CheckedKeyTypeError,
+    CheckedType,
+    CheckedTypeError,
+    CheckedValueTypeError,
+    InvariantException,
+    PTypeError,
+    optional,
+)
 from pstructs._core import (
     PList,
     PMap,
@@ -26,29 +36,51 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs._field import field, pmap_field, pset_field
+from pstructs._immutable import immutable
+from pstructs._packable import packable
+from pstructs._pclass import PClass, PClassMeta
+from pstructs._precord import PRecord
 from pstructs.diffs import ABSENT, Diff, diff, patch
 from pstructs.merging import merge, merge_nested
 
 __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
+    "CheckedKeyTypeError",
+    "CheckedPMap",
+    "CheckedPSet",
+    "CheckedType",
+    "CheckedTypeError",
+    "CheckedValueTypeError",
     "Diff",
+    "InvariantException",
+    "PClass",
+    "PClassMeta",
     "PList",
     "PMap",
     "PMapEvolver",
+    "PRecord",
     "PSet",
     "PSetEvolver",
+    "PTypeError",
     "diff",
     "errors",
+    "field",
+    "immutable",
     "l",
     "m",
     "merge",
     "merge_nested",
+    "optional",
+    "packable",
     "partition",
     "patch",
     "plist",
     "pmap",
+    "pmap_field",
     "pset",
+    "pset_field",
     "s",
     "stable_hash",
 ]

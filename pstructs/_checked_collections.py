@@ -195,7 +195,7 @@ missing_fields=[]
     _checked_invariants: tuple[Callable[..., Any], ...]
     __serializer__: Callable[..., Any]
 
-    def __new__(cls, initial: Mapping[_K, _V] = {}) -> Self:  # noqa: B006
+    def __new__(cls, initial: Mapping[_K, _V] = {}) -> Self:
         if type(initial) is cls:
             return initial
         if type(initial) is PMap:  # unchanged, so its tree can be shared

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar, overload
 
+from pstructs.errors import PstructsError
+
 __all__ = [
     "CheckedKeyTypeError",
     "CheckedType",
@@ -58,7 +60,7 @@ def restore_pickle(cls: Any, data: Any) -> Any:
 # ---- errors
 
 
-class InvariantException(Exception):
+class InvariantException(PstructsError, ValueError):
     """Invariants don't hold, or mandatory fields are missing.
 
     Parameters
@@ -104,7 +106,7 @@ class InvariantException(Exception):
         return _restore_error, (type(self), self.args, self.__dict__.copy())
 
 
-class CheckedTypeError(TypeError):
+class CheckedTypeError(PstructsError, TypeError):
     """A checked collection was given something of a type that it doesn't accept.
 
     Attributes
@@ -146,7 +148,7 @@ class CheckedValueTypeError(CheckedTypeError):
     """A value or element has a type that the checked collection doesn't accept."""
 
 
-class PTypeError(TypeError):
+class PTypeError(PstructsError, TypeError):
     """A field was given a value of a type that it doesn't accept.
 
     Attributes

@@ -17,6 +17,7 @@ from pstructs._field import (
     make_class,
     passes_instances,
 )
+from pstructs._transformations import transform
 
 __all__ = ["PClass", "PClassMeta"]
 
@@ -180,6 +181,15 @@ class PClass(Record, CheckedType, metaclass=PClassMeta):
         del evolver[name]
         made: Self = evolver.persistent()
         return made
+
+    def transform(self, *transformations: Any) -> Any:
+        """Return a record with changes made along paths; see `pstructs.transform`.
+
+        Notes
+        -----
+        Cost: O(fields) for each record on the way.
+        """
+        return transform(self, transformations)
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{k}={v!r}" for k, v in Record._to_dict(self).items())

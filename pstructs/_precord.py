@@ -15,7 +15,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, Self
 
 from pstructs._checked_types import CheckedType, InvariantException, restore_pickle
-from pstructs._core import MapRecord, _record_make, pmap
+from pstructs._core import MapRecord, _record_make
 from pstructs._field import (
     NO_INITIAL,
     PField,
@@ -25,6 +25,7 @@ from pstructs._field import (
     make_class,
     passes_instances,
 )
+from pstructs._transformations import transform
 
 __all__ = ["PRecord"]
 
@@ -247,6 +248,15 @@ class PRecord(MapRecord, CheckedType, metaclass=PRecordMeta):
     def __reversed__(self) -> Iterator[str]:
         return reversed(MapRecord._to_dict(self))
 
+    def transform(self, *transformations: Any) -> Any:
+        """Return a record with changes made along paths; see `pstructs.transform`.
+
+        Notes
+        -----
+        Cost: O(fields) for each record on the way.
+        """
+        return transform(self, transformations)
+
     def __repr__(self) -> str:
         fields = ", ".join(f"{k}={v!r}" for k, v in MapRecord._to_dict(self).items())
         return f"{type(self).__name__}({fields})"
@@ -264,12 +274,12 @@ class PRecordEvolver:
     __slots__ = (
         "_cls",
         "_data",
+        "_dirty",
         "_errors",
         "_factory_fields",
         "_ignore_extra",
         "_missing",
         "_original",
-        "_dirty",
     )
 
     def __init__(
