@@ -265,17 +265,17 @@ def check_types(
 # ---- invariants
 
 
+def verdict(answer: Any) -> Any:
+    """Return the one (verdict, error) in what an invariant returned, which may be several."""
+    if isinstance(answer[0], bool):
+        return answer
+    errors = tuple(error for holds, error in answer if not holds)
+    return not errors, errors
+
+
 def wrapped(invariant: Invariant) -> Invariant:
     """Return an invariant that gives one (verdict, error), whatever number of them it is of."""
-
-    def one_verdict(*args: Any) -> Any:
-        result = invariant(*args)
-        if isinstance(result[0], bool):
-            return result
-        errors = tuple(error for verdict, error in result if not verdict)
-        return not errors, errors
-
-    return one_verdict
+    return lambda *args: verdict(invariant(*args))
 
 
 def _namespaces(bases: tuple[type, ...], seen: set[type]) -> Iterator[Any]:

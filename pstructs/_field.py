@@ -22,6 +22,7 @@ from pstructs._checked_types import (
     get_types,
     parse_types,
     restore_pickle,
+    verdict,
     wrapped,
 )
 from pstructs._checked_types import optional as optional_types
@@ -315,12 +316,30 @@ def _slot(cls: type[Any], name: str) -> Any:
     return next(c.__dict__[name] for c in cls.__mro__ if name in c.__dict__.get("__slots__", ()))
 
 
-def check_global_invariants(cls: Any, record: Any) -> None:
-    """Raise InvariantException for the invariants of the whole record that don't hold."""
-    verdicts = [wrapped(invariant)(record) for invariant in cls._record_invariants]
-    errors = tuple(error for holds, error in verdicts if not holds)
-    if errors:
-        raise InvariantException(errors, (), "Global invariant failed")
+class Checks:
+    """What classes of records do about invariants; the C core calls both methods."""
+
+    __slots__ = ()
+    _record_invariants: tuple[Any, ...]
+
+    @staticmethod
+    def _errors_in(answer: Any) -> list[Any]:
+        """Return the errors in what an invariant returned."""
+        holds, error = verdict(answer)
+        return [] if holds else [error]
+
+    @staticmethod
+    def _refuse(errors: list[Any], whole: bool) -> None:
+        """Raise for errors of fields, or of invariants of the whole record."""
+        raise InvariantException(
+            tuple(errors), (), "Global invariant failed" if whole else "Field invariant failed"
+        )
+
+    def _check_whole(self) -> None:
+        """Raise InvariantException for the invariants of the whole record that don't hold."""
+        errors = [e for check in self._record_invariants for e in self._errors_in(check(self))]
+        if errors:
+            self._refuse(errors, True)
 
 
 # ---- fields that hold checked collections

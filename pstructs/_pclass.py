@@ -10,9 +10,9 @@ from pstructs._checked_types import CheckedType, InvariantException, restore_pic
 from pstructs._core import Record, _record_make
 from pstructs._field import (
     NO_INITIAL,
+    Checks,
     PField,
     add_fields,
-    check_global_invariants,
     lay_out,
     make_class,
     passes_instances,
@@ -22,7 +22,7 @@ from pstructs._transformations import transform
 __all__ = ["PClass", "PClassMeta"]
 
 # What the machinery calls by name; a field may have such a name all the same.
-_RESERVED = {"_build", "_replace", "_to_dict"}
+_RESERVED = {"_build", "_check_whole", "_errors_in", "_refuse", "_replace"}
 _MISSING: Any = object()
 
 
@@ -44,7 +44,7 @@ class PClassMeta(ABCMeta):
         return cls
 
 
-class PClass(Record, CheckedType, metaclass=PClassMeta):
+class PClass(Record, Checks, CheckedType, metaclass=PClassMeta):
     """A flat object with declared fields that never changes: an update returns a new one.
 
     Parameters
@@ -120,7 +120,7 @@ class PClass(Record, CheckedType, metaclass=PClassMeta):
                 )
             )
         made = _record_make(cls, values)
-        check_global_invariants(cls, made)
+        made._check_whole()
         if cls._record_pending:
             lay_out(cls, cls._pclass_fields, refill=True)
         return made

@@ -18,9 +18,9 @@ from pstructs._checked_types import CheckedType, InvariantException, restore_pic
 from pstructs._core import MapRecord, _record_make
 from pstructs._field import (
     NO_INITIAL,
+    Checks,
     PField,
     add_fields,
-    check_global_invariants,
     lay_out,
     make_class,
     passes_instances,
@@ -59,7 +59,7 @@ class PRecordMeta(ABCMeta):
         return cls
 
 
-class PRecord(MapRecord, CheckedType, metaclass=PRecordMeta):
+class PRecord(MapRecord, Checks, CheckedType, metaclass=PRecordMeta):
     """A flat mapping with declared fields that never changes: an update returns a new one.
 
     Parameters
@@ -370,7 +370,7 @@ class PRecordEvolver:
                 tuple(self._errors), (*self._missing, *missing), "Field invariant failed"
             )
         made = _record_make(cls, self._data) if self._dirty else self._original
-        check_global_invariants(cls, made)
+        made._check_whole()
         if self._dirty:
             self._original, self._dirty = made, False
             if cls._record_pending:

@@ -52,6 +52,8 @@ struct ps_state {
     PyObject *str_record_layout;
     PyObject *str_build;
     PyObject *str_replace;
+    PyObject *str_errors_in;
+    PyObject *str_refuse;
 };
 
 ps_state *ps_state_of_module(PyObject *module);

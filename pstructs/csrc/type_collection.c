@@ -376,6 +376,8 @@ ps_types_clear(ps_state *st)
     Py_CLEAR(st->str_record_layout);
     Py_CLEAR(st->str_build);
     Py_CLEAR(st->str_replace);
+    Py_CLEAR(st->str_errors_in);
+    Py_CLEAR(st->str_refuse);
 #define CLEAR(name) Py_CLEAR(st->name);
     EACH_TYPE(CLEAR)
 #undef CLEAR

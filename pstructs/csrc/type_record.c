@@ -9,11 +9,11 @@
  *                            +-----------------------+
  *
  * Rules of fields (type, invariant, factory, initial, mandatory) are in
- * pstructs/_record.py. Making and replacing try a short way first, which stores
- * values of the right types and asks the invariants. Whatever else is met (a
- * factory, a wrong type, an unknown name, an invariant that fails) is left to
- * the class's _build or _replace in Python, which starts over and says what is
- * wrong. A record is handed out only when it is whole, so a failure half-way
+ * pstructs/_field.py. Making and replacing try a short way first, which stores
+ * values of the right types, and then asks the invariants. Whatever else is met
+ * (a factory, a wrong type, an unknown name) is left to the class's _build or
+ * _replace in Python, which starts over and says what is wrong; no function of
+ * the user's but __instancecheck__ has run before. A record is handed out only when it is whole, so a failure half-way
  * leaves nothing behind.
  *
  * A MapRecord is a Mapping as well: it equals every Mapping of equal entries,
@@ -53,37 +53,81 @@ type_fits(const ps_field *f, PyObject *value)
     return PyObject_IsInstance(value, types);
 }
 
-/* Asks an invariant: only (True, anything) is a plain yes. */
-static ps_outcome
-invariant_holds(PyObject *invariant, PyObject *value)
+/* Asks an invariant, and puts its error into the list *errors, made when needed. 0; -1 */
+static int
+ask_invariant(ps_state *st, PyTypeObject *type, PyObject *invariant, PyObject *value,
+              PyObject **errors)
 {
     PyObject *answer = PyObject_CallOneArg(invariant, value);
     if (answer == NULL) {
-        return BAD;
+        return -1;
     }
-    bool yes = PyTuple_CheckExact(answer) && PyTuple_GET_SIZE(answer) == 2 &&
-               PyTuple_GET_ITEM(answer, 0) == Py_True;
+    if (PyTuple_CheckExact(answer) && PyTuple_GET_SIZE(answer) == 2 &&
+        PyTuple_GET_ITEM(answer, 0) == Py_True) {
+        Py_DECREF(answer);
+        return 0;
+    }
+    /* A refusal, or several verdicts at once: the class knows what to make of it. */
+    int rc = -1;
+    PyObject *found = PyObject_CallMethodOneArg((PyObject *)type, st->str_errors_in, answer);
+    if (found != NULL && PyList_Check(found)) {
+        rc = 0;
+        if (PyList_GET_SIZE(found) > 0 && *errors == NULL) {
+            *errors = Py_NewRef(found);
+        }
+        else if (PyList_GET_SIZE(found) > 0) {
+            rc = PyList_SetSlice(*errors, PyList_GET_SIZE(*errors), PyList_GET_SIZE(*errors),
+                                 found);
+        }
+    }
+    Py_XDECREF(found);
     Py_DECREF(answer);
-    return yes ? DONE : SLOW;
+    return rc;
+}
+
+/* Consumes errors. 0 when there are none; -1 with the class's exception. */
+static int
+refuse_if_any(ps_state *st, PyTypeObject *type, PyObject *errors, PyObject *whole)
+{
+    if (errors == NULL) {
+        return 0;
+    }
+    PyObject *r =
+        PyObject_CallMethodObjArgs((PyObject *)type, st->str_refuse, errors, whole, NULL);
+    Py_XDECREF(r);
+    Py_DECREF(errors);
+    if (r != NULL) {
+        PyErr_Format(PyExc_TypeError, "%.200s._refuse() raised nothing", type->tp_name);
+    }
+    return -1;
 }
 
 /* Asks the invariants of the fields in `which` (a bit a field), then those of the record. */
 static ps_outcome
-all_invariants_hold(ps_layout *layout, PyObject *record, uint64_t which)
+check_invariants(ps_state *st, ps_layout *layout, PyObject *record, uint64_t which)
 {
-    ps_outcome r = DONE;
-    for (Py_ssize_t i = 0; i < Py_SIZE(layout) && r == DONE; i++) {
+    PyTypeObject *type = Py_TYPE(record);
+    PyObject *errors = NULL;
+    int rc = 0;
+    for (Py_ssize_t i = 0; i < Py_SIZE(layout) && rc == 0; i++) {
         const ps_field *f = &layout->fields[i];
         if (f->invariant != NULL && which >> i & 1) {
-            r = invariant_holds(f->invariant, *PS_FIELD_AT(record, f));
+            rc = ask_invariant(st, type, f->invariant, *PS_FIELD_AT(record, f), &errors);
         }
     }
-    if (r == DONE && layout->invariants != NULL) {
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(layout->invariants) && r == DONE; i++) {
-            r = invariant_holds(PyTuple_GET_ITEM(layout->invariants, i), record);
-        }
+    if (rc == 0) {
+        rc = refuse_if_any(st, type, errors, Py_False);
+        errors = NULL;
     }
-    return r;
+    for (Py_ssize_t i = 0; rc == 0 && i < PyTuple_GET_SIZE(layout->invariants); i++) {
+        rc = ask_invariant(st, type, PyTuple_GET_ITEM(layout->invariants, i), record, &errors);
+    }
+    if (rc == 0) {
+        rc = refuse_if_any(st, type, errors, Py_True);
+        errors = NULL;
+    }
+    Py_XDECREF(errors);
+    return rc < 0 ? BAD : DONE;
 }
 
 static PyObject *
@@ -156,7 +200,7 @@ record_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         if (self != NULL) {
             r = fill_from_keywords(layout, self, kwargs, &which);
             if (r == DONE) {
-                r = all_invariants_hold(layout, self, which);
+                r = check_invariants(st, layout, self, which);
             }
         }
         Py_DECREF(layout);
@@ -313,7 +357,7 @@ record_set(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
         }
     }
     if (r == DONE && which != 0) {
-        r = all_invariants_hold(layout, copy, which);
+        r = check_invariants(st, layout, copy, which);
     }
     Py_DECREF(layout);
     if (r == DONE && which != 0) {
@@ -667,7 +711,10 @@ ps_record_types_init(ps_state *st, PyObject *module)
     st->str_record_layout = PyUnicode_InternFromString("_record_layout");
     st->str_build = PyUnicode_InternFromString("_build");
     st->str_replace = PyUnicode_InternFromString("_replace");
+    st->str_errors_in = PyUnicode_InternFromString("_errors_in");
+    st->str_refuse = PyUnicode_InternFromString("_refuse");
     if (st->str_record_layout == NULL || st->str_build == NULL || st->str_replace == NULL ||
+        st->str_errors_in == NULL || st->str_refuse == NULL ||
         ps_record_layout_type_init(st, module) < 0) {
         return -1;
     }

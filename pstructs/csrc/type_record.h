@@ -1,6 +1,6 @@
 /* type_record.h -- records: flat objects whose fields are slots of their class.
  *
- * A class of records is made in Python (pstructs/_record.py): CPython lays its
+ * A class of records is made in Python (pstructs/_field.py): CPython lays its
  * fields out as slots, which gives reading a field the interpreter's fastest
  * path. Here is what those classes inherit: making, replacing, comparing and
  * hashing instances, driven by the layout of the class. */
