@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from pstructs import _core
-from pstructs._checked_collections import CheckedPMap, CheckedPSet, create_sequence
+from pstructs._checked_collections import (
+    CheckedMapTypeMeta,
+    CheckedPMap,
+    CheckedPSet,
+    create_sequence,
+)
 from pstructs._checked_types import (
     CheckedType,
     InvariantException,
@@ -53,10 +58,10 @@ def NO_SERIALIZER(_: Any, value: Any) -> Any:
 NO_INITIAL: Any = object()
 
 # `create` functions, and factories, that return an instance of the type as it is.
-_PASSES_INSTANCES: set[Any] = {create_sequence, CheckedPMap.create.__func__}
+_PASSES_INSTANCES: set[Any] = {create_sequence, CheckedPMap.__dict__["create"].__func__}
 
 
-def passes_instances(function: Any) -> Any:
+def passes_instances(function: _T) -> _T:
     """Say that a factory returns an instance of the type of its field as it is."""
     _PASSES_INSTANCES.add(function)
     return function
@@ -492,7 +497,7 @@ def _map_type(key_type: Any, value_type: Any) -> Any:
         "__reduce__": reduce,
         "__module__": __name__,
     }
-    made: Any = type(CheckedPMap)("Checked", (CheckedPMap,), body)
+    made: Any = CheckedMapTypeMeta("Checked", (CheckedPMap,), body)
     names = _names(made._checked_key_types), _names(made._checked_value_types)
     made.__name__ = made.__qualname__ = "{}To{}PMap".format(*names)
     _map_types[key_type, value_type] = made

@@ -49,7 +49,8 @@ def immutable(
     for part in (name, *names):
         if not part.isidentifier() or keyword.iskeyword(part):
             raise SyntaxError(f"{part!r} can't be the name of a class or member")
-    base: Any = namedtuple(name, names)
+    make: Any = namedtuple  # what mypy wants as a literal is known here only
+    base = make(name, names)
     order = tuple(names)
     known = frozenset(names)
     frozen = [n for n in names if n.endswith("_")]

@@ -25,7 +25,8 @@ __all__ = ["packable"]
 _C = TypeVar("_C", bound=type)
 
 # Checked class -> what its instances are without their checks.
-PLAIN: dict[type[Any], Callable[[Any], Any]] = {CheckedPMap: PMap, CheckedPSet: PSet}
+PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet}
+_PLAIN_TYPES = tuple(PLAIN.values())
 
 
 class _Plan(NamedTuple):
@@ -227,7 +228,7 @@ def _record_plan(cls: Any) -> _Plan:
     def decode(values: Any) -> Any:
         values = dict(values)
         for name, part in values.items():
-            if isinstance(part, (PMap, PSet, *PLAIN.values())) and name in fields:
+            if isinstance(part, _PLAIN_TYPES) and name in fields:
                 values[name] = _with_checks(fields[name], part)
         return restore_pickle(cls, values)
 
