@@ -19,23 +19,33 @@ from pstructs._checked_types import (
     optional,
 )
 from pstructs._core import (
+    PDeque,
     PList,
     PMap,
     PMapEvolver,
     PSet,
     PSetEvolver,
+    PVector,
+    PVectorEvolver,
+    dq,
     l,
     m,
     partition,
+    pdeque,
     plist,
     pmap,
     pset,
+    pvector,
     s,
     stable_hash,
+    v,
 )
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs._transformations import dec, discard, get_in, inc, ny, rex
+from pstructs.bags import PBag, b, pbag
+from pstructs.conversions import convert, freeze, mutant, thaw
 from pstructs._field import field, pmap_field, pset_field
 from pstructs._immutable import immutable
 from pstructs._packable import packable
@@ -55,8 +65,10 @@ __all__ = [
     "CheckedValueTypeError",
     "Diff",
     "InvariantException",
+    "PBag",
     "PClass",
     "PClassMeta",
+    "PDeque",
     "PList",
     "PMap",
     "PMapEvolver",
@@ -64,33 +76,55 @@ __all__ = [
     "PSet",
     "PSetEvolver",
     "PTypeError",
+    "PVector",
+    "PVectorEvolver",
+    "b",
+    "convert",
+    "dec",
     "diff",
+    "discard",
+    "dq",
     "errors",
     "field",
+    "freeze",
+    "get_in",
     "immutable",
+    "inc",
     "l",
     "m",
     "merge",
     "merge_nested",
+    "mutant",
+    "ny",
     "optional",
     "packable",
     "partition",
     "patch",
+    "pbag",
+    "pdeque",
     "plist",
     "pmap",
     "pmap_field",
     "pset",
     "pset_field",
+    "pvector",
+    "rex",
     "s",
     "stable_hash",
+    "thaw",
+    "v",
 ]
 
 Mapping.register(PMap)
 Hashable.register(PMap)
 Set.register(PSet)
 Hashable.register(PSet)
+Sequence.register(PDeque)
+Hashable.register(PDeque)
 Sequence.register(PList)
 Hashable.register(PList)
+Sequence.register(PVector)
+Hashable.register(PVector)
 KeysView.register(_PMapKeys)
 ValuesView.register(_PMapValues)
 ItemsView.register(_PMapItems)

@@ -21,9 +21,10 @@
  *
  * Spare objects: small persistent updates make and drop one collection each, so
  * up to PS_FREELIST dead ones are kept. */
-#include "collection.h"
+#include "collection_vector.h"
 
 #include "error.h"
+#include "type_deque.h"
 #include "type_list.h"
 
 ps_state *
@@ -282,8 +283,19 @@ ps_check(PyObject *module, PyObject *o)
     ps_state *st = ps_state_of_module(module);
     ps_tree t;
     int width;
+    if (ps_is_deque(st, o)) {
+        return ps_deque_check(st, (ps_deque *)o) < 0 ? NULL : Py_NewRef(Py_None);
+    }
     if (ps_is_list(st, o)) {
         return ps_list_check(st, (ps_list *)o) < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    if (ps_is_vector(st, o) || Py_TYPE(o) == st->vector_evolver) {
+        ps_rrb v =
+            ps_rrb_share(st, Py_TYPE(o) == st->vector_evolver ? &((ps_vector_evolver *)o)->tree
+                                                              : ps_vector_tree(o));
+        int ok = ps_rrb_check(st, &v);
+        ps_rrb_drop(st, v);
+        return ok < 0 ? NULL : Py_NewRef(Py_None);
     }
     if (ps_is_map(st, o) || ps_is_set(st, o)) {
         t = ps_tree_of(o);
@@ -311,7 +323,9 @@ ps_types_init(ps_state *st, PyObject *module)
 {
     if (ps_iterator_type_init(st, module) < 0 || ps_view_types_init(st, module) < 0 ||
         ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
-        ps_set_type_init(st, module) < 0 || ps_list_types_init(st, module) < 0 ||
+        ps_set_type_init(st, module) < 0 || ps_vector_iterator_type_init(st, module) < 0 ||
+        ps_vector_evolver_type_init(st, module) < 0 || ps_vector_type_init(st, module) < 0 ||
+        ps_list_types_init(st, module) < 0 || ps_deque_types_init(st, module) < 0 ||
         ps_record_types_init(st, module) < 0) {
         return -1;
     }
@@ -331,9 +345,9 @@ ps_types_init(ps_state *st, PyObject *module)
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
     X(set)                                                                                        \
-    X(map_evolver)                                                                                \
-    X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(list) X(list_iterator) \
-        X(record_layout) X(record) X(map_record)
+    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
+        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)                    \
+            X(record_layout) X(record) X(map_record)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -349,8 +363,14 @@ ps_types_traverse(ps_state *st, visitproc visit, void *arg)
     if (st->empty_set != NULL && Py_REFCNT(st->empty_set) == 1) {
         Py_VISIT(Py_TYPE(st->empty_set));
     }
+    if (st->empty_deque != NULL && Py_REFCNT(st->empty_deque) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_deque));
+    }
     if (st->empty_list != NULL && Py_REFCNT(st->empty_list) == 1) {
         Py_VISIT(Py_TYPE(st->empty_list));
+    }
+    if (st->empty_vector != NULL && Py_REFCNT(st->empty_vector) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_vector));
     }
     Py_VISIT(st->abc_mapping);
     Py_VISIT(st->abc_set);
@@ -364,9 +384,17 @@ ps_types_clear(ps_state *st)
     Py_CLEAR(st->empty_map);
     Py_CLEAR(st->empty_set);
     Py_CLEAR(st->empty_list);
+    Py_CLEAR(st->empty_deque);
+    Py_CLEAR(st->empty_vector);
 #ifndef Py_GIL_DISABLED
+    while (st->n_spare_vectors > 0) {
+        PyObject_GC_Del(st->spare_vectors[--st->n_spare_vectors]);
+    }
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
+    }
+    while (st->n_spare_deques > 0) {
+        PyObject_GC_Del(st->spare_deques[--st->n_spare_deques]);
     }
 #endif
     Py_CLEAR(st->abc_mapping);

@@ -382,7 +382,7 @@ list_index(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     ps_list *list = (ps_list *)self, *at;
     PyObject *value;
     Py_ssize_t start, stop;
-    if (ps_seq_index_args(args, nargs, kwnames, list->count, &value, &start, &stop) < 0) {
+    if (ps_linear_index_args(args, nargs, kwnames, list->count, &value, &start, &stop) < 0) {
         return NULL;
     }
     Py_ssize_t i = list_find(list, value, start, stop, &at);
@@ -461,7 +461,7 @@ list_subscript(PyObject *self, PyObject *index)
     if (PySlice_Check(index)) {
         return list_slice(self, index);
     }
-    if (ps_seq_as_index("PList", index, &i) < 0) {
+    if (ps_linear_as_index("PList", index, &i) < 0) {
         return NULL;
     }
     return list_item(self, i < 0 ? i + list_len(self) : i);
@@ -537,24 +537,24 @@ list_iterator_length_hint(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 list_repr(PyObject *self)
 {
-    return ps_seq_repr(self, "plist", "");
+    return ps_linear_repr(self, "plist", "");
 }
 
 static Py_hash_t
 list_hash(PyObject *self)
 {
     ps_list *list = (ps_list *)self;
-    Py_uhash_t acc = PS_SEQ_HASH_START;
+    Py_uhash_t acc = PS_LINEAR_HASH_START;
     if (Py_EnterRecursiveCall(" while hashing a persistent list")) {
         return -1;
     }
     Py_hash_t h = 0;
     for (ps_list *c = list; c->count > 0 && h != -1; c = c->rest) {
         h = PyObject_Hash(c->first);
-        acc = ps_seq_hash_step(acc, h);
+        acc = ps_linear_hash_step(acc, h);
     }
     Py_LeaveRecursiveCall();
-    return h == -1 ? -1 : ps_seq_hash_finish(acc, list->count);
+    return h == -1 ? -1 : ps_linear_hash_finish(acc, list->count);
 }
 
 static PyObject *
@@ -576,12 +576,12 @@ list_richcompare(PyObject *self, PyObject *other, int op)
             return NULL;
         }
         if (!equal) {
-            return ps_seq_order(a->first, b->first, n_a, n_b, op);
+            return ps_linear_order(a->first, b->first, n_a, n_b, op);
         }
         a = a->rest;
         b = b->rest;
     }
-    return ps_seq_order(NULL, NULL, n_a, n_b, op);
+    return ps_linear_order(NULL, NULL, n_a, n_b, op);
 }
 
 static PyObject *
@@ -594,8 +594,8 @@ static PyObject *
 list_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     PyObject *list = PySequence_List(self);
-    return ps_seq_reduce(self, list_state(self)->list,
-                         list == NULL ? NULL : Py_BuildValue("(N)", list));
+    return ps_linear_reduce(self, list_state(self)->list,
+                            list == NULL ? NULL : Py_BuildValue("(N)", list));
 }
 
 PS_NAMED_ARG(list_cons, "cons", "elem")

@@ -2,7 +2,7 @@
 #ifndef PS_TYPE_LIST_H
 #define PS_TYPE_LIST_H
 
-#include "type_sequence.h"
+#include "type_linear.h"
 
 /* A list is its first cell. Cells never change, except for the evident: a cell that is being
  * built gets its rest, a dying one loses it. */
