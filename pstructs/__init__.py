@@ -18,6 +18,7 @@ from pstructs._checked_types import (
     PTypeError,
     optional,
 )
+from pstructs._checked_vector import CheckedPVector, pvector_field
 from pstructs._core import (
     PDeque,
     PList,
@@ -60,6 +61,7 @@ __all__ = [
     "CheckedKeyTypeError",
     "CheckedPMap",
     "CheckedPSet",
+    "CheckedPVector",
     "CheckedType",
     "CheckedTypeError",
     "CheckedValueTypeError",
@@ -108,6 +110,7 @@ __all__ = [
     "pset",
     "pset_field",
     "pvector",
+    "pvector_field",
     "rex",
     "s",
     "stable_hash",

@@ -107,7 +107,7 @@ def create_sequence(
     )
 
 
-class _Evolver:
+class CheckedEvolver:
     """What both evolvers do: collect errors, and hand out instances of the checked class."""
 
     __slots__ = ("_destination_class", "_inner", "_invariant_errors", "_original")
@@ -319,7 +319,7 @@ missing_fields=[]
     def __reduce__(self) -> tuple[Any, ...]:
         return restore_pickle, (type(self), dict(self))
 
-    class Evolver(_Evolver):
+    class Evolver(CheckedEvolver):
         """The mutable builder of a CheckedPMap."""
 
         __slots__ = ()
@@ -451,7 +451,7 @@ class CheckedPSet(PSet[_T], CheckedType, metaclass=CheckedTypeMeta):
     def __reduce__(self) -> tuple[Any, ...]:
         return restore_pickle, (type(self), list(self))
 
-    class Evolver(_Evolver):
+    class Evolver(CheckedEvolver):
         """The mutable builder of a CheckedPSet."""
 
         __slots__ = ()

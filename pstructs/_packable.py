@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from pstructs._checked_collections import CheckedPMap, CheckedPSet
 from pstructs._checked_types import CheckedType, get_types, restore_pickle
+from pstructs._checked_vector import CheckedPVector
 from pstructs._codecs import add_codec, check_codec, encoders
-from pstructs._core import MapRecord, PMap, PSet, Record
+from pstructs._core import MapRecord, PMap, PSet, PVector, Record
 from pstructs._field import PField
 from pstructs.errors import CodecError
 
@@ -25,7 +26,7 @@ __all__ = ["packable"]
 _C = TypeVar("_C", bound=type)
 
 # Checked class -> what its instances are without their checks.
-PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet}
+PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet, CheckedPVector: PVector}
 _PLAIN_TYPES = tuple(PLAIN.values())
 
 

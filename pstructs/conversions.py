@@ -95,10 +95,10 @@ def freeze(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-        A list becomes a `PVector`, a dict or defaultdict a `PMap`, a set a `PSet`, a tuple a
-        tuple of frozen elements, a `PRecord` a `PMap`, and a value of pyrsistent, immutables or rpds its counterpart
-        here. Keys of maps and elements of sets are hashable and stay as they are, as does
-        anything else, subclasses of the built-in types included.
+        A list becomes a `PVector`, a dict, defaultdict or `PRecord` a `PMap`, a set a `PSet`, a
+        tuple a tuple of frozen elements, and a value of pyrsistent, immutables or rpds its
+        counterpart here. Keys of maps and elements of sets are hashable and stay as they are,
+        as does anything else, subclasses of the built-in types included.
     strict : bool
         Look into values that are persistent already, too.
 
@@ -157,9 +157,10 @@ def thaw(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a tuple of thawed
-        elements; values of pyrsistent, immutables and rpds as their counterparts here. Lists,
-        deques and bags that are persistent have no plain counterpart and stay as they are.
+        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a
+        tuple of thawed elements; values of pyrsistent, immutables and rpds as their
+        counterparts here. Lists, deques and bags that are persistent have no plain counterpart
+        and stay as they are.
     strict : bool
         Look into lists and dicts, too.
 
