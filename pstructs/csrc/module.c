@@ -3,6 +3,8 @@
 #include "hash.h"
 #include "pack.h"
 #include "sorted.h"
+#include "type_deque.h"
+#include "type_list.h"
 
 static struct PyModuleDef core_module;
 
@@ -119,6 +121,16 @@ static PyMethodDef core_methods[] = {
      "A PSet of the elements of iterable. pre_size has no effect.\n\n"
      "Cost: O(n); O(1) for a PSet."},
     {"s", FASTCALL(ps_s), METH_FASTCALL, "s(*elements)\n--\n\nA PSet of the arguments."},
+    {"plist", FASTCALL(ps_plist), METH_FASTCALL | METH_KEYWORDS,
+     "plist(iterable=(), reverse=False)\n--\n\n"
+     "A PList of the elements of iterable, in reverse order if reverse is true.\n\n"
+     "Cost: O(n); O(1) for a PList."},
+    {"l", FASTCALL(ps_l), METH_FASTCALL, "l(*elements)\n--\n\nA PList of the arguments."},
+    {"pdeque", FASTCALL(ps_pdeque), METH_FASTCALL | METH_KEYWORDS,
+     "pdeque(iterable=(), maxlen=None)\n--\n\n"
+     "A PDeque of the elements of iterable, of the last maxlen of them if it is given.\n\n"
+     "Cost: O(n); O(log32 n) for a PDeque."},
+    {"dq", FASTCALL(ps_dq), METH_FASTCALL, "dq(*elements)\n--\n\nA PDeque of the arguments."},
     {"pvector", FASTCALL(ps_pvector), METH_FASTCALL | METH_KEYWORDS,
      "pvector(iterable=())\n--\n\n"
      "A PVector of the elements of iterable. Arrays and buffers of numbers are read fast,\n"
@@ -149,13 +161,16 @@ static PyMethodDef core_methods[] = {
     {"_hash_is_stable", ps_py_hash_is_stable, METH_O,
      "_hash_is_stable(obj, /)\n--\n\nWhether obj can be a key in a pack."},
     {"_register_key_type", ps_py_register_key_type, METH_VARARGS,
-     "_register_key_type(cls, name, encode, /)\n--\n\nHash keys of cls by name and encode(key)."},
+     "_register_key_type(cls, name, encode, by_parts=False, /)\n--\n\n"
+     "Hash keys of cls by name and encode(key). by_parts: it may hold heap-only keys."},
     {"_diff", (PyCFunction)(void (*)(void))ps_diff, METH_FASTCALL,
      "_diff(a, b, /)\n--\n\n(added, removed, changed) from a to b."},
     {"_patch", (PyCFunction)(void (*)(void))ps_patch, METH_FASTCALL,
      "_patch(a, added, removed, changed, /)\n--\n\na with the changes of a diff."},
     {"_merge", (PyCFunction)(void (*)(void))ps_merge, METH_FASTCALL,
      "_merge(base, ours, theirs, resolve, absent, /)\n--\n\n(merged, conflicts)."},
+    {"_record_make", ps_record_make, METH_VARARGS,
+     "_record_make(cls, values, /)\n--\n\nA record of cls with the values of a dict, unchecked."},
     {"_crc32c", ps_py_crc32c, METH_O,
      "_crc32c(data, /)\n--\n\nCRC-32C of data, by the fast and by the portable version."},
     {"_digests", ps_py_digests, METH_O,
@@ -173,15 +188,9 @@ static PyModuleDef_Slot core_slots[] = {
 };
 
 static struct PyModuleDef core_module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pstructs._core",
-    .m_doc = "The C core of pstructs.",
-    .m_size = sizeof(ps_state),
-    .m_methods = core_methods,
-    .m_slots = core_slots,
-    .m_traverse = core_traverse,
-    .m_clear = core_clear,
-    .m_free = core_free,
+    PyModuleDef_HEAD_INIT,       .m_name = "pstructs._core", .m_doc = "The C core of pstructs.",
+    .m_size = sizeof(ps_state),  .m_methods = core_methods,  .m_slots = core_slots,
+    .m_traverse = core_traverse, .m_clear = core_clear,      .m_free = core_free,
 };
 
 PyMODINIT_FUNC

@@ -158,8 +158,8 @@ int ps_rrb_insert(ps_state *st, const ps_rrb *t, Py_ssize_t i, PyObject *value, 
 /* Without the elements lo <= i < hi. */
 int ps_rrb_delete(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi, ps_rrb *out);
 /* The elements lo <= i < hi replaced by those of `with`. */
-int ps_rrb_replace(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi,
-                   const ps_rrb *with, ps_rrb *out);
+int ps_rrb_replace(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi, const ps_rrb *with,
+                   ps_rrb *out);
 
 /* ---- in place, for evolvers: *t is replaced, or stays as it is when -1 is returned.
  * Nodes that nobody else holds are written. Destructors of what was replaced run last,
@@ -188,7 +188,8 @@ typedef struct {
     int top; /* highest level that has children */
     Py_ssize_t count;
     int n[PS_RRB_MAX_LEVEL + 1];
-    ps_slot child[PS_RRB_MAX_LEVEL + 1][PS_WIDTH]; /* owned, not in a node yet; [level of the node] */
+    ps_slot child[PS_RRB_MAX_LEVEL + 1]
+                 [PS_WIDTH]; /* owned, not in a node yet; [level of the node] */
 } ps_rrb_builder;
 void ps_rrb_builder_init(ps_rrb_builder *b);
 void ps_rrb_builder_clear(ps_rrb_builder *b);

@@ -40,8 +40,7 @@ with_last(ps_state *st, ps_node *n, int level, Py_ssize_t count, bool grow, ps_s
     bool table = ps_node_raw_words(n) != 0;
     bool regular = !table && (!grow || count - before_last(n, level) == full);
     bool gc = ps_node_is_gc(st, n) || ps_rrb_child_gc(st, child);
-    ps_node *made =
-        ps_node_new_array(st, gc, width, regular ? 0 : width, (uint32_t)level);
+    ps_node *made = ps_node_new_array(st, gc, width, regular ? 0 : width, (uint32_t)level);
     if (made == NULL) {
         ps_slot_decref(st, child);
         return 0;
@@ -82,8 +81,8 @@ push_last(ps_state *st, ps_slot s, int level, Py_ssize_t count, ps_slot leaf, Py
         return -1;
     }
     ps_slot child = 0;
-    int rc = push_last(st, n->slots[n->datamap - 1], level - 1, count - before_last(n, level), leaf,
-                       size, &child);
+    int rc = push_last(st, n->slots[n->datamap - 1], level - 1, count - before_last(n, level),
+                       leaf, size, &child);
     bool grow = rc == 0;
     if (grow && n->datamap < PS_WIDTH) {
         child = chain(st, leaf, size, level - 1);
@@ -119,8 +118,8 @@ push_first(ps_state *st, ps_slot s, int level, Py_ssize_t count, ps_slot leaf, P
         rc = child ? 1 : -1;
     }
     if (rc > 0) {
-        *out = ps_slot_heap(ps_rrb_splice(st, n, level, sizes, 0, !grow, child,
-                                          grow ? size : sizes[0] + size));
+        *out = ps_slot_heap(
+            ps_rrb_splice(st, n, level, sizes, 0, !grow, child, grow ? size : sizes[0] + size));
         rc = *out ? 1 : -1;
     }
     Py_DECREF(n);
@@ -187,8 +186,8 @@ pop_edge(ps_state *st, ps_slot s, int level, Py_ssize_t count, bool front, ps_sl
     int rc = pop_edge(st, n->slots[edge], level - 1, sizes[edge], front, leaf, size, &child);
     *out = 0;
     if (rc == 0 && (child || width > 1)) {
-        *out = ps_slot_heap(
-            ps_rrb_splice(st, n, level, sizes, edge, 1, child, sizes[edge] - *size));
+        *out =
+            ps_slot_heap(ps_rrb_splice(st, n, level, sizes, edge, 1, child, sizes[edge] - *size));
         if (*out == 0) {
             ps_slot_decref(st, *leaf);
             *leaf = 0;

@@ -54,8 +54,7 @@ take_children(ps_state *st, ps_rrb_builder *b, int level, Py_ssize_t last)
         sizes[i] = ps_rrb_full(level - 1);
     }
     sizes[b->n[level] - 1] = last;
-    ps_slot made =
-        ps_slot_heap(ps_rrb_inner(st, level, b->child[level], sizes, b->n[level]));
+    ps_slot made = ps_slot_heap(ps_rrb_inner(st, level, b->child[level], sizes, b->n[level]));
     if (made) {
         b->n[level] = 0;
     }

@@ -76,8 +76,8 @@ check_node(checker *c, ps_slot s, int level, bool left_edge, bool right_edge, Py
     for (uint32_t i = 0; i < n->datamap; i++) {
         Py_ssize_t below = -1;
         bool first = i == 0, last = i == n->datamap - 1;
-        const char *wrong = check_node(c, n->slots[i], level - 1, left_edge && first,
-                                       right_edge && last, &below);
+        const char *wrong =
+            check_node(c, n->slots[i], level - 1, left_edge && first, right_edge && last, &below);
         if (wrong != NULL) {
             return wrong;
         }

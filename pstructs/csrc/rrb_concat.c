@@ -110,9 +110,8 @@ join(ps_state *st, ps_rrb_body x, ps_rrb_body y, joined *out)
 {
     int level = x.level > y.level ? x.level : y.level, rc = -1;
     if (level == 0) {
-        *out = (joined){2,
-                        {ps_slot_incref(st, x.root), ps_slot_incref(st, y.root)},
-                        {x.count, y.count}};
+        *out = (joined){
+            2, {ps_slot_incref(st, x.root), ps_slot_incref(st, y.root)}, {x.count, y.count}};
         return 0;
     }
     ps_node *left = NULL, *right = NULL;
