@@ -19,11 +19,21 @@ from typing import TYPE_CHECKING, Any
 
 from pstructs._codecs import Opaque, register_codec
 from pstructs._core import Pack, PackWriter
+from pstructs._packable import packable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Opaque", "Pack", "PackWriter", "dumps", "loads", "open_pack", "register_codec"]
+__all__ = [
+    "Opaque",
+    "Pack",
+    "PackWriter",
+    "dumps",
+    "loads",
+    "open_pack",
+    "packable",
+    "register_codec",
+]
 
 
 def dumps(value: Any) -> bytes:
