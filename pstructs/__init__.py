@@ -44,14 +44,14 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
-from pstructs._transformations import dec, discard, get_in, inc, ny, rex
-from pstructs.bags import PBag, b, pbag
-from pstructs.conversions import convert, freeze, mutant, thaw
 from pstructs._field import field, pmap_field, pset_field
 from pstructs._immutable import immutable
 from pstructs._packable import packable
 from pstructs._pclass import PClass, PClassMeta
 from pstructs._precord import PRecord
+from pstructs._transformations import dec, discard, get_in, inc, ny, rex
+from pstructs.bags import PBag, b, pbag
+from pstructs.conversions import convert, freeze, mutant, thaw
 from pstructs.diffs import ABSENT, Diff, diff, patch
 from pstructs.merging import merge, merge_nested
 

@@ -76,9 +76,9 @@ class Record:
 
     def time_read(self, rival: str) -> None:
         for record in self.records:
-            record.x
-            record.y
-            record.z
+            record.x  # noqa: B018
+            record.y  # noqa: B018
+            record.z  # noqa: B018
 
     def time_set_one_field(self, rival: str) -> None:
         put = self.set

@@ -1,27 +1,44 @@
 """Declare records, change them, and keep them in packs."""
 
 # [declare]
-from pstructs import PClass, field, pmap_field, pvector_field
+from dataclasses import dataclass
+
+from pstructs import (
+    InvariantException,
+    PClass,
+    field,
+    inc,
+    ny,
+    packable,
+    pmap,
+    pmap_field,
+    pvector_field,
+)
+from pstructs.packs import dumps, loads
 
 
 class Line(PClass):
+    """What is ordered."""
+
     product = field(type=str, mandatory=True)
     count = field(type=int, initial=1, invariant=lambda n: (n > 0, "count is not positive"))
 
 
 class Order(PClass):
+    """One order."""
+
     number = field(type=int, mandatory=True)
     lines = pvector_field(Line)
     notes = pmap_field(str, str)
     paid = field(type=bool, initial=False)
-    __invariant__ = lambda order: (len(order.lines) > 0 or not order.paid, "nothing was ordered")
+
+    def __invariant__(order):
+        return len(order.lines) > 0 or not order.paid, "nothing was ordered"
 
 
 order = Order(number=7, lines=[Line(product="pear", count=3), {"product": "fig"}])
 assert order.lines[1].count == 1
 # [change]
-from pstructs import InvariantException, inc, ny
-
 paid = order.set(paid=True)
 assert paid.paid and not order.paid
 
@@ -43,10 +60,6 @@ data = order.serialize()
 assert data["lines"][1] == {"product": "fig", "count": 1}
 assert Order.create(data) == order
 # [pack]
-from dataclasses import dataclass
-
-from pstructs import packable, pmap
-from pstructs.packs import dumps, loads
 
 packable("shop.Line")(Line)
 packable("shop.Order")(Order)
@@ -55,6 +68,8 @@ packable("shop.Order")(Order)
 @packable("shop.Place")
 @dataclass(frozen=True)
 class Place:
+    """Where a shop is."""
+
     city: str
     street: str = ""
 
