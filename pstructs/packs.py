@@ -19,11 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from pstructs._codecs import Opaque, register_codec, register_order
 from pstructs._core import Pack, PackWriter
+from pstructs._packable import packable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Opaque", "Pack", "PackWriter", "dumps", "loads", "open_pack", "register_codec", "register_order"]
+__all__ = [
+    "Opaque",
+    "Pack",
+    "PackWriter",
+    "dumps",
+    "loads",
+    "open_pack",
+    "packable",
+    "register_codec",
+    "register_order",
+]
 
 
 def dumps(value: Any) -> bytes:
