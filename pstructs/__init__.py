@@ -29,6 +29,7 @@ from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
 from pstructs.diffs import ABSENT, Diff, diff, patch
 from pstructs.merging import merge, merge_nested
+from pstructs.vector_diffs import VectorDiff
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "PSetEvolver",
     "PVector",
     "PVectorEvolver",
+    "VectorDiff",
     "diff",
     "errors",
     "m",

@@ -10,7 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
-from pstructs._core import PMap, PSet, _diff, _patch, pmap
+from pstructs._core import PMap, PSet, PVector, _diff, _patch, pmap
+from pstructs.vector_diffs import VectorDiff, diff_vectors, patch_vector
 
 __all__ = ["ABSENT", "Absent", "Diff", "diff", "patch"]
 
@@ -82,31 +83,36 @@ class Diff(NamedTuple, Generic[C, M]):
 def diff(a: PMap[K, V], b: PMap[K, V]) -> Diff[PMap[K, V], PMap[K, tuple[V, V]]]: ...
 @overload
 def diff(a: PSet[K], b: PSet[K]) -> Diff[PSet[K], PMap[K, tuple[K, K]]]: ...
-def diff(a: Any, b: Any) -> Diff[Any, Any]:
-    """Tell what leads from one map or set to another.
+@overload
+def diff(a: PVector[K], b: PVector[K]) -> VectorDiff[K]: ...
+def diff(a: Any, b: Any) -> Any:
+    """Tell what leads from one map, set or vector to another.
 
     Values count as unchanged when they are the same object, or equal and of one type: an
     edit from `True` to `1` or `1.0` is reported, though Python calls them equal.
 
     Parameters
     ----------
-    a, b : PMap or PSet
-        The collections to compare: two maps or two sets.
+    a, b : PMap, PSet or PVector
+        The collections to compare, of one kind.
 
     Returns
     -------
     Diff
         `(added, removed, changed)`; `patch(a, diff(a, b)) == b`.
+    VectorDiff
+        For vectors: `(edits,)`, the ranges that were replaced.
 
     Raises
     ------
     TypeError
-        When `a` and `b` are not two PMaps or two PSets.
+        When `a` and `b` are not two PMaps, two PSets or two PVectors.
 
     Notes
     -----
     Cost: O(k log n) for versions of n entries that differ in k keys, O(n) for unrelated
-    collections.
+    collections. Versions of a vector: O(k log n) for k elements set or one range replaced,
+    O(n / 32) when its length changed at several places.
 
     Examples
     --------
@@ -118,6 +124,8 @@ def diff(a: Any, b: Any) -> Diff[Any, Any]:
     >>> bool(diff(m(x=1), m(x=1)))
     False
     """
+    if isinstance(a, PVector) and isinstance(b, PVector):
+        return diff_vectors(a, b)
     return Diff(*_diff(a, b))
 
 
@@ -125,8 +133,10 @@ def diff(a: Any, b: Any) -> Diff[Any, Any]:
 def patch(a: PMap[K, V], d: Diff[PMap[K, V], PMap[K, tuple[V, V]]]) -> PMap[K, V]: ...
 @overload
 def patch(a: PSet[K], d: Diff[PSet[K], PMap[K, tuple[K, K]]]) -> PSet[K]: ...
-def patch(a: Any, d: Diff[Any, Any]) -> Any:
-    """Apply a diff to a map or set.
+@overload
+def patch(a: PVector[K], d: VectorDiff[K]) -> PVector[K]: ...
+def patch(a: Any, d: Any) -> Any:
+    """Apply a diff to a map, set or vector.
 
     The removed keys are removed, the added entries added, and the changed keys set to their
     new values. Nothing is compared with the old values: a patch on another collection than
@@ -135,14 +145,14 @@ def patch(a: Any, d: Diff[Any, Any]) -> Any:
 
     Parameters
     ----------
-    a : PMap or PSet
+    a : PMap, PSet or PVector
         What to change.
-    d : Diff
+    d : Diff or VectorDiff
         From `diff`, or any `(added, removed, changed)` triple.
 
     Returns
     -------
-    PMap or PSet
+    PMap, PSet or PVector
         Shares all that the diff does not touch with `a`; `a` itself when nothing changes.
 
     Notes
@@ -156,5 +166,7 @@ def patch(a: Any, d: Diff[Any, Any]) -> Any:
     >>> patch(a, diff(a, b)) == b
     True
     """
+    if isinstance(a, PVector):
+        return patch_vector(a, d)
     added, removed, changed = d
     return _patch(a, added, removed, changed)

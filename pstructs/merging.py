@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from pstructs._core import PMap, PSet, _merge, pmap, pset
+from pstructs._core import PMap, PSet, PVector, _merge, pmap, pset
 from pstructs.diffs import ABSENT
 from pstructs.errors import MergeConflictError
+from pstructs.vector_diffs import merge_vectors
 
 __all__ = ["merge", "merge_nested"]
 
@@ -35,6 +36,13 @@ def merge(
     theirs: PSet[K],
     resolve: Callable[[K, Any, Any, Any], Any] | None = None,
 ) -> PSet[K]: ...
+@overload
+def merge(
+    base: PVector[K],
+    ours: PVector[K],
+    theirs: PVector[K],
+    resolve: Callable[[range, Any, Any, Any], Any] | None = None,
+) -> PVector[K]: ...
 def merge(
     base: Any,
     ours: Any,
@@ -46,9 +54,13 @@ def merge(
     A key that only one side changed takes that side's value, or is removed if that side
     removed it. The same change on both sides is no conflict. Sets never conflict.
 
+    Vectors conflict where the ranges that both sides replaced overlap; or touch, when one of
+    them changes the length. `key` is the range of indexes in `base` then, the other arguments
+    are what stands there, and the resolver returns the elements to put there.
+
     Parameters
     ----------
-    base : PMap or PSet
+    base : PMap, PSet or PVector
         What both sides started from.
     ours, theirs : PMap or PSet
         The two versions.
@@ -58,7 +70,7 @@ def merge(
 
     Returns
     -------
-    PMap or PSet
+    PMap, PSet or PVector
         Shares all that theirs did not change with `ours`.
 
     Raises
@@ -67,7 +79,7 @@ def merge(
         When there are conflicts and no resolver. Its `conflicts` holds one
         `(key, base, ours, theirs)` for each.
     TypeError
-        When the three are not all PMaps or all PSets.
+        When the three are not all PMaps, all PSets or all PVectors.
 
     Notes
     -----
@@ -84,7 +96,10 @@ def merge(
     >>> both["a"]
     10
     """
-    merged, conflicts = _merge(base, ours, theirs, resolve, ABSENT)
+    if all(isinstance(side, PVector) for side in (base, ours, theirs)):
+        merged, conflicts = merge_vectors(base, ours, theirs, resolve)
+    else:
+        merged, conflicts = _merge(base, ours, theirs, resolve, ABSENT)
     if conflicts:
         raise _conflict_error(conflicts)
     return merged
