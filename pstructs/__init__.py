@@ -70,6 +70,7 @@ from pstructs.conversions import convert, freeze, mutant, thaw
 from pstructs.diffs import ABSENT, Diff, diff, patch
 from pstructs.history import History, Step
 from pstructs.merging import merge, merge_nested
+from pstructs.vector_diffs import VectorDiff
 
 __version__ = "0.1.0"
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "b",
     "convert",
     "dec",
+    "VectorDiff",
     "diff",
     "discard",
     "dq",
