@@ -5,20 +5,30 @@ memory with the old one. `PMap` is the map, `PSet` the set; `pmap`, `m`, `pset` 
 them, and their evolvers are the mutable builders.
 """
 
-from collections.abc import Hashable, ItemsView, KeysView, Mapping, Set, ValuesView
+from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView
 
 from pstructs import errors
 from pstructs._core import (
+    PDeque,
+    PList,
     PMap,
     PMapEvolver,
     PSet,
     PSetEvolver,
+    PVector,
+    PVectorEvolver,
+    dq,
+    l,
     m,
     partition,
+    pdeque,
+    plist,
     pmap,
     pset,
+    pvector,
     s,
     stable_hash,
+    v,
 )
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
@@ -30,27 +40,43 @@ __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
     "Diff",
+    "PDeque",
+    "PList",
     "PMap",
     "PMapEvolver",
     "PSet",
     "PSetEvolver",
+    "PVector",
+    "PVectorEvolver",
     "diff",
+    "dq",
     "errors",
+    "l",
     "m",
     "merge",
     "merge_nested",
     "partition",
     "patch",
+    "pdeque",
+    "plist",
     "pmap",
     "pset",
+    "pvector",
     "s",
     "stable_hash",
+    "v",
 ]
 
 Mapping.register(PMap)
 Hashable.register(PMap)
 Set.register(PSet)
 Hashable.register(PSet)
+Sequence.register(PDeque)
+Hashable.register(PDeque)
+Sequence.register(PList)
+Hashable.register(PList)
+Sequence.register(PVector)
+Hashable.register(PVector)
 KeysView.register(_PMapKeys)
 ValuesView.register(_PMapValues)
 ItemsView.register(_PMapItems)

@@ -168,6 +168,34 @@ PyObject *ps_key_error(PyObject *key);
 int ps_parse_args(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                   const char *const *names, int n_required, int n_names, PyObject **out);
 
+/* The one argument of a FASTCALL | KEYWORDS method, by position or by name; borrowed. NULL with
+ * a TypeError. */
+PS_INLINE PyObject *
+ps_one_arg(const char *function, const char *name, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames)
+{
+    PyObject *argument;
+    if (PS_LIKELY(nargs == 1 && kwnames == NULL)) {
+        return args[0];
+    }
+    return ps_parse_args(function, args, nargs, kwnames, &name, 1, 1, &argument) < 0 ? NULL
+                                                                                     : argument;
+}
+
+/* Define <method>_named, a FASTCALL | KEYWORDS method with one argument, from one like METH_O. */
+#define PS_NAMED_ARG(method, function, name)                                                      \
+    static PyObject *method##_named(PyObject *self, PyObject *const *args, Py_ssize_t nargs,      \
+                                    PyObject *kwnames)                                            \
+    {                                                                                             \
+        PyObject *argument = ps_one_arg(function, name, args, nargs, kwnames);                    \
+        return argument == NULL ? NULL : method(self, argument);                                  \
+    }
+#define PS_NAMED(method)                                                                          \
+    (PyCFunction)(void (*)(void))(method##_named), METH_FASTCALL | METH_KEYWORDS
+
+/* The method transform(*transformations): pstructs._transformations does it. */
+PyObject *ps_transform(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+
 /* New iterator over a tree (shares its root). */
 PyObject *ps_iterator_new(ps_state *st, ps_tree t, int width, ps_kind kind);
 /* New view of a map. */

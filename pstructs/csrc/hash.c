@@ -339,6 +339,7 @@ hash_as(ps_state *st, PyObject *key, ps_as as, PyObject *detail, int which, int 
         return hash_frozenset(st, key, which, depth, h);
     case PS_AS_MAP:
     case PS_AS_SET:
+    case PS_AS_VECTOR:
         return st->hash.collection_hook(st, key, which, depth, h);
     case PS_AS_DATETIME:
         return ps_hash_datetime(st, key, which, h);

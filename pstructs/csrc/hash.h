@@ -45,6 +45,7 @@ enum {
     PS_KIND_FLAG = 24, /* members of an Enum that have a value and no name */
     PS_KIND_REGISTERED = 25,
     PS_KIND_OTHER = 26, /* heap-only: hash(obj) */
+    PS_KIND_VECTOR = 27, /* PVector: its elements in order */
 };
 
 /* How the layer of the Python types hashes its own collections (PMap, PSet and

@@ -104,6 +104,7 @@ find_heap_only(ps_state *st, PyObject *key, int depth, bool *failed)
         break;
     case PS_AS_MAP:
     case PS_AS_SET:
+    case PS_AS_VECTOR:
         stable = st->hash.stable_hook == NULL ? 1 : st->hash.stable_hook(st, key, depth);
         *failed = stable < 0;
         found = stable == 0 ? key : NULL;

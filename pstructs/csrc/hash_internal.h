@@ -21,6 +21,7 @@ typedef enum {
     PS_AS_FROZENSET,
     PS_AS_MAP, /* own collections */
     PS_AS_SET,
+    PS_AS_VECTOR,
     PS_AS_DATETIME, /* before date, of which it is a subclass */
     PS_AS_DATE,
     PS_AS_TIME,

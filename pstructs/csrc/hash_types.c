@@ -75,6 +75,8 @@ ps_hash_class(ps_state *st, ps_as base)
         return st->hash.collection_hook == NULL ? NULL : st->map;
     case PS_AS_SET:
         return st->hash.collection_hook == NULL ? NULL : st->set;
+    case PS_AS_VECTOR:
+        return st->hash.collection_hook == NULL ? NULL : st->vector;
     default:
         return (PyTypeObject *)lazy_class(st, (int)base - LAZY_FIRST);
     }
@@ -334,8 +336,12 @@ ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail)
     if (key == Py_Ellipsis) {
         return PS_AS_ELLIPSIS;
     }
-    if (st->hash.collection_hook != NULL && (type == st->map || type == st->set)) {
-        return type == st->map ? PS_AS_MAP : PS_AS_SET;
+    if (st->hash.collection_hook != NULL) {
+        for (int i = PS_AS_MAP; i <= PS_AS_VECTOR; i++) {
+            if (type == ps_hash_class(st, (ps_as)i)) {
+                return (ps_as)i;
+            }
+        }
     }
     for (int i = PS_AS_DATETIME; i <= PS_AS_UUID; i++) {
         if ((PyObject *)type == st->hash.classes[i - LAZY_FIRST]) {

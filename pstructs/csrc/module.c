@@ -1,7 +1,9 @@
 /* module.c -- pstructs._core: the module, its state and its functions. */
-#include "collection.h"
+#include "collection_vector.h"
 #include "hash.h"
 #include "pack.h"
+#include "type_deque.h"
+#include "type_list.h"
 
 static struct PyModuleDef core_module;
 
@@ -118,6 +120,22 @@ static PyMethodDef core_methods[] = {
      "A PSet of the elements of iterable. pre_size has no effect.\n\n"
      "Cost: O(n); O(1) for a PSet."},
     {"s", FASTCALL(ps_s), METH_FASTCALL, "s(*elements)\n--\n\nA PSet of the arguments."},
+    {"plist", FASTCALL(ps_plist), METH_FASTCALL | METH_KEYWORDS,
+     "plist(iterable=(), reverse=False)\n--\n\n"
+     "A PList of the elements of iterable, in reverse order if reverse is true.\n\n"
+     "Cost: O(n); O(1) for a PList."},
+    {"l", FASTCALL(ps_l), METH_FASTCALL, "l(*elements)\n--\n\nA PList of the arguments."},
+    {"pdeque", FASTCALL(ps_pdeque), METH_FASTCALL | METH_KEYWORDS,
+     "pdeque(iterable=(), maxlen=None)\n--\n\n"
+     "A PDeque of the elements of iterable, of the last maxlen of them if it is given.\n\n"
+     "Cost: O(n); O(log32 n) for a PDeque."},
+    {"dq", FASTCALL(ps_dq), METH_FASTCALL, "dq(*elements)\n--\n\nA PDeque of the arguments."},
+    {"pvector", FASTCALL(ps_pvector), METH_FASTCALL | METH_KEYWORDS,
+     "pvector(iterable=())\n--\n\n"
+     "A PVector of the elements of iterable. Arrays and buffers of numbers are read fast,\n"
+     "and give Python numbers.\n\n"
+     "Cost: O(n); O(1) for a PVector."},
+    {"v", FASTCALL(ps_v), METH_FASTCALL, "v(*elements)\n--\n\nA PVector of the arguments."},
     {"partition", FASTCALL(ps_partition), METH_FASTCALL | METH_KEYWORDS,
      "partition(collection, i, n)\n--\n\n"
      "Part i (from 0) of n disjoint parts of a PMap or PSet, of similar size, cut\n"
@@ -156,15 +174,9 @@ static PyModuleDef_Slot core_slots[] = {
 };
 
 static struct PyModuleDef core_module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pstructs._core",
-    .m_doc = "The C core of pstructs.",
-    .m_size = sizeof(ps_state),
-    .m_methods = core_methods,
-    .m_slots = core_slots,
-    .m_traverse = core_traverse,
-    .m_clear = core_clear,
-    .m_free = core_free,
+    PyModuleDef_HEAD_INIT,       .m_name = "pstructs._core", .m_doc = "The C core of pstructs.",
+    .m_size = sizeof(ps_state),  .m_methods = core_methods,  .m_slots = core_slots,
+    .m_traverse = core_traverse, .m_clear = core_clear,      .m_free = core_free,
 };
 
 PyMODINIT_FUNC

@@ -20,6 +20,12 @@ struct ps_state {
     PyTypeObject *values_view;
     PyTypeObject *items_view;
     PyTypeObject *iterator;
+    PyTypeObject *list;
+    PyTypeObject *list_iterator;
+    PyTypeObject *deque;
+    PyTypeObject *vector;
+    PyTypeObject *vector_evolver;
+    PyTypeObject *vector_iterator;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
     /* error.c */
@@ -35,8 +41,15 @@ struct ps_state {
     /* empty map and set, spare map objects */
     PyObject *empty_map;
     PyObject *empty_set;
+    PyObject *empty_list;
+    PyObject *empty_deque;
     PyObject *spare[PS_FREELIST]; /* memory of dead exact PMap and PSet objects */
     int n_spare;
+    PyObject *spare_deques[PS_FREELIST]; /* memory of dead exact PDeque objects */
+    int n_spare_deques;
+    PyObject *empty_vector;
+    PyObject *spare_vectors[PS_FREELIST]; /* of dead exact PVector objects */
+    int n_spare_vectors;
     /* collections.abc, when first needed */
     PyObject *abc_mapping;
     PyObject *abc_set;

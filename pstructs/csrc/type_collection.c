@@ -21,9 +21,11 @@
  *
  * Spare objects: small persistent updates make and drop one collection each, so
  * up to PS_FREELIST dead ones are kept. */
-#include "collection.h"
+#include "collection_vector.h"
 
 #include "error.h"
+#include "type_deque.h"
+#include "type_list.h"
 
 ps_state *
 ps_state_of_operand(PyObject *o)
@@ -219,6 +221,26 @@ ps_parse_args(const char *function, PyObject *const *args, Py_ssize_t nargs, PyO
     return 0;
 }
 
+PyObject *
+ps_transform(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *result = NULL, *all = PyTuple_New(nargs), *name = NULL;
+    PyObject *module = PyImport_ImportModule("pstructs._transformations");
+    if (all == NULL || module == NULL ||
+        (name = PyUnicode_InternFromString("transform")) == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        PyTuple_SET_ITEM(all, i, Py_NewRef(args[i]));
+    }
+    result = PyObject_CallMethodObjArgs(module, name, self, all, NULL);
+done:
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    Py_XDECREF(all);
+    return result;
+}
+
 /* ---- functions of the module */
 
 PyObject *
@@ -261,6 +283,20 @@ ps_check(PyObject *module, PyObject *o)
     ps_state *st = ps_state_of_module(module);
     ps_tree t;
     int width;
+    if (ps_is_deque(st, o)) {
+        return ps_deque_check(st, (ps_deque *)o) < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    if (ps_is_list(st, o)) {
+        return ps_list_check(st, (ps_list *)o) < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    if (ps_is_vector(st, o) || Py_TYPE(o) == st->vector_evolver) {
+        ps_rrb v =
+            ps_rrb_share(st, Py_TYPE(o) == st->vector_evolver ? &((ps_vector_evolver *)o)->tree
+                                                              : ps_vector_tree(o));
+        int ok = ps_rrb_check(st, &v);
+        ps_rrb_drop(st, v);
+        return ok < 0 ? NULL : Py_NewRef(Py_None);
+    }
     if (ps_is_map(st, o) || ps_is_set(st, o)) {
         t = ps_tree_of(o);
         width = ps_is_map(st, o) ? 2 : 1;
@@ -287,7 +323,9 @@ ps_types_init(ps_state *st, PyObject *module)
 {
     if (ps_iterator_type_init(st, module) < 0 || ps_view_types_init(st, module) < 0 ||
         ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
-        ps_set_type_init(st, module) < 0) {
+        ps_set_type_init(st, module) < 0 || ps_vector_iterator_type_init(st, module) < 0 ||
+        ps_vector_evolver_type_init(st, module) < 0 || ps_vector_type_init(st, module) < 0 ||
+        ps_list_types_init(st, module) < 0 || ps_deque_types_init(st, module) < 0) {
         return -1;
     }
     st->hash.collection_hook = ps_collection_stable_hash;
@@ -305,7 +343,9 @@ ps_types_init(ps_state *st, PyObject *module)
 
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
-    X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)
+    X(set)                                                                                        \
+    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
+        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -321,6 +361,15 @@ ps_types_traverse(ps_state *st, visitproc visit, void *arg)
     if (st->empty_set != NULL && Py_REFCNT(st->empty_set) == 1) {
         Py_VISIT(Py_TYPE(st->empty_set));
     }
+    if (st->empty_deque != NULL && Py_REFCNT(st->empty_deque) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_deque));
+    }
+    if (st->empty_list != NULL && Py_REFCNT(st->empty_list) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_list));
+    }
+    if (st->empty_vector != NULL && Py_REFCNT(st->empty_vector) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_vector));
+    }
     Py_VISIT(st->abc_mapping);
     Py_VISIT(st->abc_set);
     return 0;
@@ -332,9 +381,18 @@ ps_types_clear(ps_state *st)
     /* The empty collections go first: their death wants the types and the state. */
     Py_CLEAR(st->empty_map);
     Py_CLEAR(st->empty_set);
+    Py_CLEAR(st->empty_list);
+    Py_CLEAR(st->empty_deque);
+    Py_CLEAR(st->empty_vector);
 #ifndef Py_GIL_DISABLED
+    while (st->n_spare_vectors > 0) {
+        PyObject_GC_Del(st->spare_vectors[--st->n_spare_vectors]);
+    }
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
+    }
+    while (st->n_spare_deques > 0) {
+        PyObject_GC_Del(st->spare_deques[--st->n_spare_deques]);
     }
 #endif
     Py_CLEAR(st->abc_mapping);

@@ -6,7 +6,7 @@
  *
  * The stable one: H1 and H2 of the hash domain (hash.h), for collections that are
  * keys themselves, the same in every process. */
-#include "collection.h"
+#include "collection_vector.h"
 
 /* ---- hash() */
 
@@ -129,6 +129,9 @@ ps_tree_hash(ps_state *st, ps_tree t, int width, bool with_values)
 int
 ps_collection_stable_hash(ps_state *st, PyObject *collection, int which, int depth, uint64_t *h)
 {
+    if (ps_is_vector(st, collection)) {
+        return ps_vector_stable_hash(st, collection, which, depth, h);
+    }
     ps_tree t = ps_tree_of(collection);
     int width = ps_is_map(st, collection) ? 2 : 1, rc = -1;
     uint64_t *each = PyMem_Malloc((size_t)(t.count ? t.count : 1) * sizeof *each);
@@ -169,6 +172,9 @@ done:
 int
 ps_collection_is_stable(ps_state *st, PyObject *collection, int depth)
 {
+    if (ps_is_vector(st, collection)) {
+        return ps_vector_is_stable(st, collection, depth);
+    }
     int width = ps_is_map(st, collection) ? 2 : 1, stable = 1, rc;
     ps_champ_iter it;
     const ps_slot *entry;
@@ -184,4 +190,57 @@ ps_collection_is_stable(ps_state *st, PyObject *collection, int depth)
         ps_champ_iter_clear(&it);
     }
     return rc < 0 ? -1 : stable;
+}
+
+int
+ps_vector_stable_hash(ps_state *st, PyObject *vector, int which, int depth, uint64_t *h)
+{
+    const ps_rrb *t = ps_vector_tree(vector);
+    size_t n = (size_t)t->count;
+    if (n > PY_SSIZE_T_MAX / sizeof *h) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    uint64_t *parts = PyMem_Malloc((n ? n : 1) * sizeof *parts);
+    if (parts == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    ps_rrb_iter it;
+    ps_slot slot;
+    int more;
+    size_t i = 0;
+    ps_rrb_iter_init(st, &it, t, 0, t->count, false);
+    while ((more = ps_rrb_iter_next(st, &it, &slot)) > 0) {
+        PyObject *o = ps_slot_get(st, slot);
+        int rc = o == NULL ? -1 : ps_hash_nested(st, o, which, depth + 1, &parts[i++]);
+        Py_XDECREF(o);
+        if (rc < 0) {
+            more = -1;
+            break;
+        }
+    }
+    ps_rrb_iter_clear(st, &it);
+    if (more == 0) {
+        *h = ps_hash_leaf(which, PS_KIND_VECTOR, parts, n * sizeof *parts);
+    }
+    PyMem_Free(parts);
+    return more;
+}
+
+int
+ps_vector_is_stable(ps_state *st, PyObject *vector, int depth)
+{
+    const ps_rrb *t = ps_vector_tree(vector);
+    ps_rrb_iter it;
+    ps_slot slot;
+    int more, stable = 1;
+    ps_rrb_iter_init(st, &it, t, 0, t->count, false);
+    while (stable > 0 && (more = ps_rrb_iter_next(st, &it, &slot)) != 0) {
+        PyObject *o = more < 0 ? NULL : ps_slot_get(st, slot);
+        stable = o == NULL ? -1 : ps_hash_is_stable_nested(st, o, depth + 1);
+        Py_XDECREF(o);
+    }
+    ps_rrb_iter_clear(st, &it);
+    return stable;
 }

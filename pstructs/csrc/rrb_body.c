@@ -1,0 +1,232 @@
+/* rrb_body.c -- leaves go into a body and out of it at its ends; the root stays tight. */
+#include "rrb_part.h"
+
+/* The leaf below nodes of one child each, up to that level. 0 on error. */
+static ps_slot
+chain(ps_state *st, ps_slot leaf, Py_ssize_t size, int level)
+{
+    ps_slot s = ps_slot_incref(st, leaf);
+    for (int l = 1; l <= level; l++) {
+        ps_node *n = ps_rrb_inner(st, l, &s, &size, 1);
+        if (n == NULL) {
+            ps_slot_decref(st, s);
+            return 0;
+        }
+        s = ps_slot_heap(n);
+    }
+    return s;
+}
+
+/* The node in s with one more leaf at an end. 1 and a new node; 0: full; -1. */
+static int
+push_edge(ps_state *st, ps_slot s, int level, Py_ssize_t count, ps_slot leaf, Py_ssize_t size,
+          bool front, ps_slot *out)
+{
+    if (level == 0) {
+        return 0;
+    }
+    ps_node *n = ps_rrb_open(st, s, level);
+    if (n == NULL) {
+        return -1;
+    }
+    Py_ssize_t sizes[PS_WIDTH];
+    ps_rrb_sizes(n, level, count, sizes);
+    int width = (int)n->datamap, edge = front ? 0 : width - 1;
+    ps_slot child = 0;
+    int rc = push_edge(st, n->slots[edge], level - 1, sizes[edge], leaf, size, front, &child);
+    if (rc > 0) {
+        *out = ps_slot_heap(
+            ps_rrb_splice(st, n, level, sizes, edge, 1, child, sizes[edge] + size));
+        rc = *out ? 1 : -1;
+    }
+    else if (rc == 0 && width < PS_WIDTH) {
+        child = chain(st, leaf, size, level - 1);
+        *out = child == 0 ? 0
+                          : ps_slot_heap(ps_rrb_splice(st, n, level, sizes, front ? 0 : width, 0,
+                                                       child, size));
+        rc = *out ? 1 : -1;
+    }
+    Py_DECREF(n);
+    return rc;
+}
+
+int
+ps_rrb_body_push(ps_state *st, ps_rrb_body *b, ps_slot leaf, Py_ssize_t size, bool front)
+{
+    if (b->root == 0) {
+        *b = (ps_rrb_body){ps_slot_incref(st, leaf), 0, size};
+        return 0;
+    }
+    ps_rrb_body to = {0, b->level, b->count + size};
+    int rc = push_edge(st, b->root, b->level, b->count, leaf, size, front, &to.root);
+    if (rc == 0) {
+        ps_slot beside = chain(st, leaf, size, b->level);
+        if (beside == 0) {
+            return -1;
+        }
+        ps_slot child[2] = {b->root, beside};
+        Py_ssize_t sizes[2] = {b->count, size};
+        if (front) {
+            child[0] = beside;
+            child[1] = b->root;
+            sizes[0] = size;
+            sizes[1] = b->count;
+        }
+        ps_slot_incref(st, b->root);
+        to.root = ps_slot_heap(ps_rrb_inner(st, ++to.level, child, sizes, 2));
+        if (to.root == 0) {
+            ps_slot_decref(st, child[0]);
+            ps_slot_decref(st, child[1]);
+            return -1;
+        }
+    }
+    if (rc < 0) {
+        return -1;
+    }
+    ps_rrb_body_become(st, b, to);
+    return 0;
+}
+
+/* The node in s without the leaf at an end; *out is 0 when that was all. */
+static int
+pop_edge(ps_state *st, ps_slot s, int level, Py_ssize_t count, bool front, ps_slot *leaf,
+         Py_ssize_t *size, ps_slot *out)
+{
+    if (level == 0) {
+        *leaf = ps_slot_incref(st, s);
+        *size = count;
+        *out = 0;
+        return 0;
+    }
+    ps_node *n = ps_rrb_open(st, s, level);
+    if (n == NULL) {
+        return -1;
+    }
+    Py_ssize_t sizes[PS_WIDTH];
+    ps_rrb_sizes(n, level, count, sizes);
+    int width = (int)n->datamap, edge = front ? 0 : width - 1;
+    ps_slot child;
+    int rc = pop_edge(st, n->slots[edge], level - 1, sizes[edge], front, leaf, size, &child);
+    *out = 0;
+    if (rc == 0 && (child || width > 1)) {
+        *out = ps_slot_heap(
+            ps_rrb_splice(st, n, level, sizes, edge, 1, child, sizes[edge] - *size));
+        if (*out == 0) {
+            ps_slot_decref(st, *leaf);
+            rc = -1;
+        }
+    }
+    Py_DECREF(n);
+    return rc;
+}
+
+int
+ps_rrb_body_pop(ps_state *st, ps_rrb_body *b, ps_slot *leaf, Py_ssize_t *size, bool front)
+{
+    ps_rrb_body to = {0, b->level, 0};
+    if (pop_edge(st, b->root, b->level, b->count, front, leaf, size, &to.root) < 0) {
+        return -1;
+    }
+    to.count = b->count - *size;
+    if (to.root == 0) {
+        to.level = 0;
+    }
+    if (ps_rrb_body_tighten(st, &to) < 0) {
+        ps_slot_xdecref(st, to.root);
+        ps_slot_decref(st, *leaf);
+        return -1;
+    }
+    ps_rrb_body_become(st, b, to);
+    return 0;
+}
+
+/* ---- the root */
+
+/* Two inner nodes of one level in one; 0 on error. */
+static ps_slot
+merge_two(ps_state *st, ps_node *a, Py_ssize_t n_a, ps_node *b, Py_ssize_t n_b, int level)
+{
+    Py_ssize_t sizes[PS_WIDTH];
+    ps_rrb_list l = {.n = 0};
+    ps_rrb_sizes(a, level, n_a, sizes);
+    ps_rrb_list_add(st, &l, a, sizes, 0, (int)a->datamap);
+    ps_rrb_sizes(b, level, n_b, sizes);
+    ps_rrb_list_add(st, &l, b, sizes, 0, (int)b->datamap);
+    ps_slot made = ps_rrb_list_node(st, &l, level, 0, l.n, &n_a);
+    ps_rrb_list_clear(st, &l);
+    return made;
+}
+
+/* What may stand in the root's place: 1 and *out, a level lower; 0: nothing; -1. */
+static int
+lower_root(ps_state *st, const ps_rrb_body *b, ps_rrb_body *out)
+{
+    ps_node *n = ps_rrb_open(st, b->root, b->level), *left = NULL, *right = NULL;
+    if (n == NULL) {
+        return -1;
+    }
+    int rc = 0;
+    *out = (ps_rrb_body){0, b->level - 1, b->count};
+    if (n->datamap == 1) {
+        out->root = ps_slot_incref(st, n->slots[0]);
+        rc = 1;
+    }
+    else if (n->datamap == 2 && b->level > 1) {
+        left = ps_rrb_open(st, n->slots[0], b->level - 1);
+        right = left == NULL ? NULL : ps_rrb_open(st, n->slots[1], b->level - 1);
+        rc = right == NULL ? -1 : left->datamap + right->datamap <= PS_WIDTH;
+        if (rc > 0) {
+            Py_ssize_t sizes[PS_WIDTH];
+            ps_rrb_sizes(n, b->level, b->count, sizes);
+            out->root = merge_two(st, left, sizes[0], right, sizes[1], b->level - 1);
+            rc = out->root ? 1 : -1;
+        }
+    }
+    Py_XDECREF(left);
+    Py_XDECREF(right);
+    Py_DECREF(n);
+    return rc;
+}
+
+int
+ps_rrb_body_tighten(ps_state *st, ps_rrb_body *b)
+{
+    while (b->level > 0) {
+        ps_rrb_body lower;
+        int rc = lower_root(st, b, &lower);
+        if (rc <= 0) {
+            return rc;
+        }
+        ps_rrb_body_become(st, b, lower);
+    }
+    return 0;
+}
+
+ps_node *
+ps_rrb_body_leaf(ps_state *st, const ps_rrb_body *b, Py_ssize_t at, Py_ssize_t *start)
+{
+    Py_ssize_t begin = 0;
+    ps_node *n = ps_rrb_open(st, b->root, b->level);
+    for (int level = b->level; n != NULL && level > 0; level--) {
+        Py_ssize_t offset = 0;
+        uint32_t k = 0;
+        if (ps_node_raw_words(n) == 0) {
+            k = (uint32_t)((size_t)at >> (level * PS_BITS));
+            offset = (Py_ssize_t)k << (level * PS_BITS);
+        }
+        else {
+            const uint64_t *ends = ps_node_raw(n);
+            while (ends[k] <= (uint64_t)at) {
+                k++;
+            }
+            offset = k > 0 ? (Py_ssize_t)ends[k - 1] : 0;
+        }
+        begin += offset;
+        at -= offset;
+        ps_node *child = ps_rrb_open(st, n->slots[k], level - 1);
+        Py_DECREF(n);
+        n = child;
+    }
+    *start = begin;
+    return n;
+}

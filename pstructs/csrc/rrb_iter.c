@@ -1,0 +1,243 @@
+/* rrb_iter.c -- walking over a tree, leaf by leaf, and two trees side by side. */
+#include "rrb_part.h"
+
+#define LINE 64
+
+/* Ask for a leaf, whose elements will be read soon: at 100,000 elements this hides about a
+ * third of the time to walk over them. */
+PS_INLINE void
+prefetch_leaf(ps_slot s)
+{
+    if (!ps_slot_is_packed(s)) {
+        const char *p = (const char *)ps_slot_node(s);
+        for (size_t at = 0; at < sizeof(ps_node) + PS_WIDTH * sizeof(ps_slot); at += LINE) {
+            __builtin_prefetch(p + at);
+        }
+    }
+}
+
+/* The leaf of element i, as ps_rrb_leaf, and a hint for the one before or behind it. */
+static ps_node *
+leaf_and_next(ps_state *st, const ps_rrb *t, Py_ssize_t i, bool reverse, Py_ssize_t *start)
+{
+    size_t at = (size_t)i - t->n_head;
+    if (t->shift == 0 || at >= (size_t)t->body) {
+        return ps_rrb_leaf(st, t, i, start);
+    }
+    ps_slot s = t->root;
+    Py_ssize_t begin = i;
+    for (uint32_t shift = t->shift; shift > 0; shift -= PS_BITS) {
+        if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+            return ps_rrb_leaf(st, t, i, start);
+        }
+        ps_node *n = ps_slot_node(s);
+        size_t k;
+        if (PS_LIKELY(ps_node_raw_words(n) == 0)) {
+            k = at >> shift;
+            at -= k << shift;
+        }
+        else {
+            const uint64_t *ends = ps_node_raw(n);
+            k = shift < 64 ? at >> shift : 0;
+            while (ends[k] <= at) {
+                k++;
+            }
+            at -= k > 0 ? ends[k - 1] : 0;
+        }
+        s = n->slots[k];
+        if (shift == PS_BITS && (reverse ? k > 0 : k + 1 < n->datamap)) {
+            prefetch_leaf(n->slots[reverse ? k - 1 : k + 1]);
+        }
+    }
+    *start = begin - (Py_ssize_t)at;
+    return ps_rrb_open(st, s, 0);
+}
+
+void
+ps_rrb_iter_init(ps_state *st, ps_rrb_iter *it, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi,
+                 bool reverse)
+{
+    it->slot = it->stop = NULL;
+    it->leaf = NULL;
+    it->t = ps_rrb_share(st, t);
+    it->reverse = reverse;
+    it->at = reverse ? hi : lo;
+    it->end = reverse ? lo : hi;
+}
+
+void
+ps_rrb_iter_clear(ps_state *st, ps_rrb_iter *it)
+{
+    ps_rrb t = it->t;
+    ps_node *leaf = it->leaf;
+    it->slot = it->stop = NULL;
+    it->leaf = NULL;
+    it->t = PS_RRB_EMPTY;
+    it->at = it->end = 0;
+    Py_XDECREF(leaf);
+    ps_rrb_drop(st, t);
+}
+
+int
+ps_rrb_iter_leaf(ps_state *st, ps_rrb_iter *it)
+{
+    if (it->at == it->end) {
+        return 0;
+    }
+    Py_ssize_t start;
+    Py_ssize_t first = it->reverse ? it->at - 1 : it->at;
+    ps_node *leaf = leaf_and_next(st, &it->t, first, it->reverse, &start);
+    if (leaf == NULL) {
+        return -1;
+    }
+    Py_ssize_t stop = start + (Py_ssize_t)leaf->datamap;
+    Py_XSETREF(it->leaf, leaf);
+    if (it->reverse) {
+        Py_ssize_t low = start > it->end ? start : it->end;
+        it->slot = leaf->slots + (it->at - start);
+        it->stop = leaf->slots + (low - start);
+        it->at = low;
+    }
+    else {
+        Py_ssize_t high = stop < it->end ? stop : it->end;
+        it->slot = leaf->slots + (it->at - start);
+        it->stop = leaf->slots + (high - start);
+        it->at = high;
+    }
+    return 1;
+}
+
+Py_ssize_t
+ps_rrb_iter_left(const ps_rrb_iter *it)
+{
+    return it->reverse ? (it->slot - it->stop) + (it->at - it->end)
+                       : (it->stop - it->slot) + (it->end - it->at);
+}
+
+/* ---- two trees */
+
+/* The elements that a and b share from i on: the largest subtree that both have there,
+ * aligned; 0 when there is none. Heap nodes only: a shared record is found as one slot. */
+static Py_ssize_t
+shared_at(const ps_rrb *a, const ps_rrb *b, Py_ssize_t i)
+{
+    size_t at_a = (size_t)i - a->n_head, at_b = (size_t)i - b->n_head;
+    if (at_a >= (size_t)a->body || at_b >= (size_t)b->body) {
+        return 0;
+    }
+    ps_slot sa = a->root, sb = b->root;
+    int la = (int)(a->shift / PS_BITS), lb = (int)(b->shift / PS_BITS);
+    Py_ssize_t na = a->body, nb = b->body;
+    for (;;) {
+        if (la == lb && at_a == at_b && sa == sb) {
+            return na - (Py_ssize_t)at_a;
+        }
+        if (la == 0 && lb == 0) {
+            return 0;
+        }
+        /* One step down in the higher tree, in both when they are level. */
+        int level = la > lb ? la : lb;
+        for (int side = 0; side < 2; side++) {
+            ps_slot *s = side ? &sb : &sa;
+            int *l = side ? &lb : &la;
+            size_t *at = side ? &at_b : &at_a;
+            Py_ssize_t *n = side ? &nb : &na;
+            if (*l < level) {
+                continue;
+            }
+            if (ps_slot_is_packed(*s)) {
+                return 0;
+            }
+            ps_node *node = ps_slot_node(*s);
+            Py_ssize_t sizes[PS_WIDTH];
+            ps_rrb_sizes(node, level, *n, sizes);
+            int k = 0;
+            while ((size_t)sizes[k] <= *at) {
+                *at -= (size_t)sizes[k++];
+            }
+            *s = node->slots[k];
+            *n = sizes[k];
+            *l = level - 1;
+        }
+    }
+}
+
+/* Elements a[i], b[i]: 1 equal, 0 not, -1 error. Runs user code. */
+static int
+slots_equal(ps_state *st, ps_slot a, ps_slot b)
+{
+    if (a == b) {
+        return 1;
+    }
+    PyObject *x = ps_slot_get(st, a), *y = x == NULL ? NULL : ps_slot_get(st, b);
+    int rc = y == NULL ? -1 : ps_object_eq(x, y);
+    Py_XDECREF(x);
+    Py_XDECREF(y);
+    return rc;
+}
+
+static Py_ssize_t
+mismatch(ps_state *st, const ps_rrb *a, const ps_rrb *b)
+{
+    Py_ssize_t n = a->count < b->count ? a->count : b->count;
+    Py_ssize_t start_a = 0, start_b = 0, found = -1;
+    ps_node *leaf_a = NULL, *leaf_b = NULL;
+    for (Py_ssize_t i = 0; i < n && found == -1;) {
+        Py_ssize_t skip = shared_at(a, b, i);
+        if (skip > 0) {
+            i += skip;
+            continue;
+        }
+        if (leaf_a == NULL || i >= start_a + (Py_ssize_t)leaf_a->datamap || i < start_a) {
+            Py_XDECREF(leaf_a);
+            leaf_a = ps_rrb_leaf(st, a, i, &start_a);
+        }
+        if (leaf_b == NULL || i >= start_b + (Py_ssize_t)leaf_b->datamap || i < start_b) {
+            Py_XDECREF(leaf_b);
+            leaf_b = ps_rrb_leaf(st, b, i, &start_b);
+        }
+        if (leaf_a == NULL || leaf_b == NULL) {
+            found = -2;
+            break;
+        }
+        Py_ssize_t end_a = start_a + (Py_ssize_t)leaf_a->datamap;
+        Py_ssize_t end_b = start_b + (Py_ssize_t)leaf_b->datamap;
+        Py_ssize_t end = end_a < end_b ? end_a : end_b;
+        if (leaf_a == leaf_b && start_a == start_b) {
+            i = end; /* the same tail, say */
+        }
+        for (; i < end; i++) {
+            int rc = slots_equal(st, leaf_a->slots[i - start_a], leaf_b->slots[i - start_b]);
+            if (rc <= 0) {
+                found = rc < 0 ? -2 : i;
+                break;
+            }
+        }
+    }
+    Py_XDECREF(leaf_a);
+    Py_XDECREF(leaf_b);
+    return found == -1 && a->count != b->count ? n : found;
+}
+
+Py_ssize_t
+ps_rrb_mismatch(ps_state *st, const ps_rrb *a, const ps_rrb *b)
+{
+    if (ps_rrb_same(a, b)) {
+        return -1;
+    }
+    ps_rrb x = ps_rrb_share(st, a), y = ps_rrb_share(st, b);
+    Py_ssize_t at = mismatch(st, &x, &y);
+    ps_rrb_drop(st, x);
+    ps_rrb_drop(st, y);
+    return at;
+}
+
+int
+ps_rrb_equal(ps_state *st, const ps_rrb *a, const ps_rrb *b)
+{
+    if (a->count != b->count) {
+        return 0;
+    }
+    Py_ssize_t at = ps_rrb_mismatch(st, a, b);
+    return at == -2 ? -1 : at == -1;
+}
