@@ -11,17 +11,30 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pstructs._core import PMap, PSet, pmap, pset
+from pstructs._core import (
+    PDeque,
+    PList,
+    PMap,
+    PSet,
+    PVector,
+    pdeque,
+    plist,
+    pmap,
+    pset,
+    pvector,
+)
+from pstructs.bags import PBag, pbag
 from pstructs.interop.kinds import KINDS, Kind, Shape
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["pmaps", "psets", "register"]
+__all__ = ["pbags", "pdeques", "plists", "pmaps", "psets", "pvectors", "register"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-T = TypeVar("T", bound=Hashable)
+H = TypeVar("H", bound=Hashable)
+T = TypeVar("T")
 
 
 def pmaps(
@@ -54,8 +67,8 @@ def pmaps(
 
 
 def psets(
-    elements: SearchStrategy[T], *, min_size: int = 0, max_size: int | None = None
-) -> SearchStrategy[PSet[T]]:
+    elements: SearchStrategy[H], *, min_size: int = 0, max_size: int | None = None
+) -> SearchStrategy[PSet[H]]:
     """Return a strategy for sets.
 
     Parameters
@@ -76,6 +89,58 @@ def psets(
     from hypothesis import strategies as st
 
     return st.sets(elements, min_size=min_size, max_size=max_size).map(pset)
+
+
+def pvectors(
+    elements: SearchStrategy[T], *, min_size: int = 0, max_size: int | None = None
+) -> SearchStrategy[PVector[T]]:
+    """Return a strategy for vectors.
+
+    Parameters
+    ----------
+    elements : SearchStrategy
+        For the elements.
+    min_size, max_size : int
+        Bounds of the length; no upper bound by default.
+
+    Examples
+    --------
+    >>> from hypothesis import given, strategies as st
+    >>> @given(pvectors(st.integers(), max_size=5))
+    ... def check(v):
+    ...     assert v.append(1)[-1] == 1
+    >>> check()
+    """
+    from hypothesis import strategies as st
+
+    return st.lists(elements, min_size=min_size, max_size=max_size).map(pvector)
+
+
+def plists(
+    elements: SearchStrategy[T], *, min_size: int = 0, max_size: int | None = None
+) -> SearchStrategy[PList[T]]:
+    """Return a strategy for linked lists; see `pvectors`."""
+    from hypothesis import strategies as st
+
+    return st.lists(elements, min_size=min_size, max_size=max_size).map(plist)
+
+
+def pdeques(
+    elements: SearchStrategy[T], *, min_size: int = 0, max_size: int | None = None
+) -> SearchStrategy[PDeque[T]]:
+    """Return a strategy for deques without a maxlen; see `pvectors`."""
+    from hypothesis import strategies as st
+
+    return st.lists(elements, min_size=min_size, max_size=max_size).map(pdeque)
+
+
+def pbags(
+    elements: SearchStrategy[H], *, min_size: int = 0, max_size: int | None = None
+) -> SearchStrategy[PBag[H]]:
+    """Return a strategy for bags of hashable elements; see `pvectors`. Equal elements count."""
+    from hypothesis import strategies as st
+
+    return st.lists(elements, min_size=min_size, max_size=max_size).map(pbag)
 
 
 def register() -> None:

@@ -10,7 +10,19 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, NamedTuple, get_args, get_origin
 
-from pstructs._core import PMap, PSet, PVector, pmap, pset, pvector
+from pstructs._core import (
+    PDeque,
+    PList,
+    PMap,
+    PSet,
+    PVector,
+    pdeque,
+    plist,
+    pmap,
+    pset,
+    pvector,
+)
+from pstructs.bags import PBag, pbag
 
 __all__ = ["KINDS", "Kind", "Shape", "kind_of", "plain", "rebuild", "split", "vectors"]
 
@@ -36,24 +48,39 @@ class Kind(NamedTuple):
         Makes an exact `cls` of a dict (mappings) or of an iterable.
     hashed : bool
         Whether keys or elements have to be hashable.
+    settings : tuple of str
+        Attributes of an instance that its constructor takes as keywords, beside the entries.
     """
 
     cls: type[Any]
     shape: Shape
-    make: Callable[[Any], Any]
+    make: Callable[..., Any]
     hashed: bool
+    settings: tuple[str, ...] = ()
 
-    @property
-    def brackets(self) -> tuple[str, str]:
-        """What stands around the entries in the repr."""
+    def brackets(self, value: Any) -> tuple[str, str]:
+        """Return what stands around the entries in the repr of a value."""
         name = self.cls.__name__.lower()
-        return (f"{name}({{", "})") if self.shape is Shape.MAPPING else (f"{name}([", "])")
+        rest = "".join(
+            f", {name}={setting!r}" for name, setting in self.settings_of(value).items()
+        )
+        if self.shape is Shape.MAPPING:
+            return f"{name}({{", f"}}{rest})"
+        return f"{name}([", f"]{rest})"
+
+    def settings_of(self, value: Any) -> dict[str, Any]:
+        """Return the settings of a value that are not None."""
+        found = {name: getattr(value, name) for name in self.settings}
+        return {name: setting for name, setting in found.items() if setting is not None}
 
 
 KINDS = (
     Kind(PMap, Shape.MAPPING, pmap, True),
     Kind(PSet, Shape.SET, pset, True),
     Kind(PVector, Shape.SEQUENCE, pvector, False),
+    Kind(PList, Shape.SEQUENCE, plist, False),
+    Kind(PDeque, Shape.SEQUENCE, pdeque, False, ("maxlen",)),
+    Kind(PBag, Shape.SEQUENCE, pbag, True),
 )
 _BY_CLASS = {kind.cls: kind for kind in KINDS}
 
@@ -119,10 +146,15 @@ def rebuild(cls: type[Any], kind: Kind, old: Any, entries: Any) -> Any:
     -----
     Cost: O(n).
     """
-    if isinstance(old, cls) and len(old) == len(entries) and _same(old, entries):
-        if kind.shape is not Shape.MAPPING or _same(old.values(), entries.values()):
-            return old
-    return kind.make(entries) if cls is kind.cls else cls(entries)
+    if (
+        isinstance(old, cls)
+        and len(old) == len(entries)
+        and _same(old, entries)
+        and (kind.shape is not Shape.MAPPING or _same(old.values(), entries.values()))
+    ):
+        return old
+    settings = kind.settings_of(old) if isinstance(old, kind.cls) else {}
+    return (kind.make if cls is kind.cls else cls)(entries, **settings)
 
 
 def _same(old: Iterable[Any], new: Iterable[Any]) -> bool:

@@ -46,10 +46,8 @@ def dec_hook(type: Any, obj: Any) -> Any:
     --------
     >>> import msgspec
     >>> from pstructs import PMap
-    >>> class Stock(msgspec.Struct):
-    ...     prices: PMap[str, float]
-    >>> msgspec.json.decode(b'{"prices": {"fig": 2.5}}', type=Stock, dec_hook=dec_hook)
-    Stock(prices=pmap({'fig': 2.5}))
+    >>> msgspec.json.decode(b'{"fig": 2.5}', type=PMap[str, float], dec_hook=dec_hook)
+    pmap({'fig': 2.5})
     """
     import msgspec
 

@@ -31,7 +31,7 @@ def ipython_pretty(value: Any, printer: Any, cycle: bool) -> None:
     Cost: O(printer.max_seq_length).
     """
     kind = _kind(value)
-    opening, closing = kind.brackets
+    opening, closing = kind.brackets(value)
     if cycle:
         printer.text(f"{opening}...{closing}")
         return
@@ -57,7 +57,9 @@ def rich_parts(value: Any) -> Iterator[Any]:
 
     Rich indents it, cuts it at its `max_length` and finds cycles. Cost: O(n).
     """
-    yield plain(value, _kind(value))
+    kind = _kind(value)
+    yield plain(value, kind)
+    yield from kind.settings_of(value).items()
 
 
 def _kind(value: Any) -> Kind:

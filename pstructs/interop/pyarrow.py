@@ -44,8 +44,8 @@ def to_table(data: Any, schema: pa.Schema | None = None) -> pa.Table:
     Examples
     --------
     >>> from pstructs import m
-    >>> to_table([m(n=1, tags=m(a=True)), m(n=2)]).to_pylist()
-    [{'n': 1, 'tags': {'a': True}}, {'n': 2, 'tags': None}]
+    >>> to_table([m(at=m(x=1)), m(at=m(x=2))]).to_pylist()
+    [{'at': {'x': 1}}, {'at': {'x': 2}}]
     """
     import pyarrow as pa
 

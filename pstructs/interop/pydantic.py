@@ -3,8 +3,8 @@
 pydantic asks the annotation's class for `__get_pydantic_core_schema__`, which calls
 `core_schema`; nobody else needs this module. A mapping is validated as a dict, all others as a
 list, so errors name the key or index and nested types work; the result is then made persistent
-at once. The JSON schema is that of the dict or array. Serialized to Python, a collection stays one,
-with its contents serialized; to JSON, it becomes an object or array.
+at once. The JSON schema is that of the dict or array. Serialized to Python, a collection stays
+one, with its contents serialized; to JSON, it becomes an object or array.
 """
 
 from __future__ import annotations

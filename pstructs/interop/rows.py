@@ -17,7 +17,7 @@ class Rows(NamedTuple):
 
 
 def columns_of(data: Any) -> dict[Any, list[Any]] | None:
-    """Return the columns of a mapping of sequences or arrays; None for anything else. Cost: O(cells)."""
+    """Return the columns of a mapping of sequences or arrays, else None. Cost: O(cells)."""
     if not isinstance(data, Mapping) or not data:
         return None
     if not all(map(_is_column, data.values())):

@@ -9,15 +9,18 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.interop_samples import every, sample
 
-from pstructs import PMap, PVector, freeze, m, pmap, s, thaw, v
+from pstructs import PMap, PVector, m, pmap, s, v
+from pstructs.conversions import freeze, thaw
 from pstructs.interop.json import JSONEncoder, default, loads, object_hook
 from pstructs.interop.kinds import Kind, Shape
+from support.interop_samples import every, sample
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.interop_samples import MAPPINGS, annotation, every, sample
 
 from pstructs import PMap, PSet, m, pmap, s
 from pstructs.interop.kinds import Kind, Shape
 from pstructs.interop.msgspec import dec_hook, enc_hook
 from pstructs.testing import pmaps
+from support.interop_samples import MAPPINGS, annotation, every, sample
 
 
 class Event(msgspec.Struct):
@@ -42,7 +42,7 @@ def test_elements_are_validated(kind: Kind) -> None:
 def test_a_value_of_another_shape_is_refused(kind: Kind) -> None:
     wrong: Any = [1] if kind.shape is Shape.MAPPING else {"a": 1}
     for value in (wrong, 3, "a", None):
-        with pytest.raises(msgspec.ValidationError, match="Expected `(object|array)`"):
+        with pytest.raises(msgspec.ValidationError, match=r"Expected `(object|array)`"):
             msgspec.convert(value, annotation(kind, int), dec_hook=dec_hook)
 
 

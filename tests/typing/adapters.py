@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_type
 
 import msgspec
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic import BaseModel
-from typing_extensions import assert_type
 
 from pstructs import PMap, PSet, m, pmap, s
 from pstructs.interop.json import JSONEncoder, default, loads, object_hook

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, ItemsView, Iterator, KeysView, Mapping, ValuesView
-from typing_extensions import assert_type
+from typing import assert_type
 
 from pstructs import PMap, PMapEvolver, PSet, m, pmap
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from typing_extensions import assert_type
+from typing import Any, assert_type
 
 from pstructs import PMap, PSet, diff, m, merge, merge_nested, partition, patch, s, stable_hash
 from pstructs.diffs import Diff
