@@ -33,6 +33,9 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs._transformations import dec, discard, get_in, inc, ny, rex
+from pstructs.bags import PBag, b, pbag
+from pstructs.conversions import convert, freeze, mutant, thaw
 from pstructs.diffs import ABSENT, Diff, diff, patch
 from pstructs.merging import merge, merge_nested
 
@@ -40,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
     "Diff",
+    "PBag",
     "PDeque",
     "PList",
     "PMap",
@@ -48,22 +52,34 @@ __all__ = [
     "PSetEvolver",
     "PVector",
     "PVectorEvolver",
+    "b",
+    "convert",
+    "dec",
     "diff",
+    "discard",
     "dq",
     "errors",
+    "freeze",
+    "get_in",
+    "inc",
     "l",
     "m",
     "merge",
     "merge_nested",
+    "mutant",
+    "ny",
     "partition",
     "patch",
+    "pbag",
     "pdeque",
     "plist",
     "pmap",
     "pset",
     "pvector",
+    "rex",
     "s",
     "stable_hash",
+    "thaw",
     "v",
 ]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from inspect import Parameter, signature
 from typing import Any, Final
 
@@ -51,10 +52,8 @@ def discard(evolver: Any, key: Any) -> None:
     >>> m(a=m(b=1, c=2)).transform(["a", "b"], discard)
     pmap({'a': pmap({'c': 2})})
     """
-    try:
+    with suppress(KeyError):
         del evolver[key]
-    except KeyError:
-        pass
 
 
 def rex(expr: str) -> Callable[[object], Any]:

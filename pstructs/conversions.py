@@ -75,6 +75,9 @@ def _maker_of_own(cls: type[Any]) -> Callable[[Any], Any] | None:
     return None
 
 
+# Most values are of these, and nothing else has to be looked up for them.
+_ATOMS = frozenset({int, str, float, bool, bytes, type(None)})
+
 # ---- freeze and thaw
 
 
@@ -114,6 +117,8 @@ def freeze(o: Any, strict: bool = True) -> Any:
     pvector([1, pmap({'a': pset([3])})])
     """
     cls = type(o)
+    if cls in _ATOMS:
+        return o
     if cls is dict or cls is defaultdict:
         return pmap({k: freeze(v, strict) for k, v in o.items()})
     if cls is list:
@@ -160,7 +165,7 @@ def thaw(o: Any, strict: bool = True) -> Any:
     Returns
     -------
     object
-        Nothing in it is shared with o that could be written through either.
+        A new dict, list or set in place of each that is persistent.
 
     Notes
     -----
@@ -173,6 +178,8 @@ def thaw(o: Any, strict: bool = True) -> Any:
     [1, {'a': {3}}]
     """
     cls = type(o)
+    if cls in _ATOMS:
+        return o
     if isinstance(o, PVector) or (strict and cls is list):
         return [thaw(v, strict) for v in o]
     if isinstance(o, PMap) or (strict and cls is dict):
