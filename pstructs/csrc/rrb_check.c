@@ -3,7 +3,8 @@
 
 typedef struct {
     ps_state *st;
-    Py_ssize_t nodes_left; /* < 0: no bound */
+    bool all;
+    Py_ssize_t nodes_left; /* unless all are to be seen */
 } checker;
 
 /* NULL when the node and all below it are as they have to be; else what is wrong, or
@@ -61,7 +62,8 @@ check_node(checker *c, ps_slot s, int level, bool left_edge, bool right_edge, Py
     if (raw != 0 && raw != n->datamap) {
         return "a table of ends has the wrong length";
     }
-    if (c->nodes_left >= 0 && (c->nodes_left -= n->datamap) < 0) {
+    c->nodes_left -= (Py_ssize_t)n->datamap;
+    if (!c->all && c->nodes_left < 0) {
         *count = -1;
         return NULL;
     }
@@ -179,7 +181,7 @@ check_tree(checker *c, const ps_rrb *t)
 int
 ps_rrb_check(ps_state *st, const ps_rrb *t)
 {
-    checker c = {st, -1};
+    checker c = {.st = st, .all = true};
     const char *wrong = check_tree(&c, t);
     if (wrong != NULL) {
         PyErr_Format(PyExc_AssertionError, "RRB tree of %zd elements: %s", t->count, wrong);
@@ -191,7 +193,7 @@ ps_rrb_check(ps_state *st, const ps_rrb *t)
 void
 ps_rrb_check_or_abort(ps_state *st, const ps_rrb *t)
 {
-    checker c = {st, 20000};
+    checker c = {.st = st, .nodes_left = 5000};
     const char *wrong = check_tree(&c, t);
     if (wrong != NULL) {
         Py_FatalError(wrong);
