@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pstructs import PMap, PSet, diff, m, merge, pmap, pset, s
+from pstructs import PDeque, PList, PMap, PSet, PVector, diff, m, merge, pmap, pset, pvector, s
+from pstructs.bags import PBag
 
 
 def wrong_maps(stock: PMap[str, int], numbers: PSet[int]) -> None:
@@ -45,3 +46,30 @@ def wrong_versions(stock: PMap[str, int], numbers: PSet[int]) -> None:
     diff(stock, numbers)  # type: ignore[call-overload]
     merge(stock, stock, numbers)  # type: ignore[call-overload]
     merge(numbers, s(1), {1})  # type: ignore[call-overload]
+
+
+def wrong_sequences(
+    numbers: PVector[int], linked: PList[int], window: PDeque[int], bag: PBag[int]
+) -> None:
+    """Vectors, lists, deques and bags."""
+    numbers["a"]  # type: ignore[call-overload]
+    numbers[0] = 1  # type: ignore[index]
+    numbers.append()  # type: ignore[call-arg]
+    numbers.extend(3)  # type: ignore[arg-type]
+    numbers.set("a", 1)  # type: ignore[arg-type]
+    numbers + 3  # type: ignore[operator]
+    pvector(3)  # type: ignore[call-overload]
+    evolver = numbers.evolver()
+    evolver[0] = "a"  # type: ignore[assignment]
+    evolver.append("a")  # type: ignore[arg-type]
+    narrower: PVector[bool] = numbers  # type: ignore[assignment]
+    text: str = numbers[0]  # type: ignore[assignment]
+    linked[0] = 1  # type: ignore[index]
+    linked.cons()  # type: ignore[call-arg]
+    text = linked.first  # type: ignore[assignment]
+    window.rotate("a")  # type: ignore[arg-type]
+    text = window.left  # type: ignore[assignment]
+    window.pop("a")  # type: ignore[arg-type]
+    bag + [1]  # type: ignore[operator]
+    bag[0]  # type: ignore[index]
+    narrower_bag: PBag[bool] = bag  # type: ignore[assignment]
