@@ -7,6 +7,8 @@ from pstructs.interop.msgspec import dec_hook, enc_hook
 
 
 class Order(msgspec.Struct):
+    """An order."""
+
     counts: PMap[str, int]
     tags: PSet[str]
 

@@ -6,6 +6,8 @@ from pstructs import PMap, PSet, PVector, m, s
 
 
 class Order(BaseModel):
+    """An order."""
+
     counts: PMap[str, int]
     tags: PSet[str] = s()
     steps: PVector[float]

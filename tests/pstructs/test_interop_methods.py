@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.interop_samples import every, sample
 
 from pstructs.interop.kinds import KINDS, Kind, Shape
+from support.interop_samples import every, sample
 
 
 class Printer:
