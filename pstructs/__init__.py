@@ -8,6 +8,17 @@ them, and their evolvers are the mutable builders.
 from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView
 
 from pstructs import errors
+from pstructs._checked_collections import CheckedPMap, CheckedPSet
+from pstructs._checked_types import (
+    CheckedKeyTypeError,
+    CheckedType,
+    CheckedTypeError,
+    CheckedValueTypeError,
+    InvariantException,
+    PTypeError,
+    optional,
+)
+from pstructs._checked_vector import CheckedPVector, pvector_field
 from pstructs._core import (
     PDeque,
     PList,
@@ -33,6 +44,11 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs._field import field, pmap_field, pset_field
+from pstructs._immutable import immutable
+from pstructs._packable import packable
+from pstructs._pclass import PClass, PClassMeta
+from pstructs._precord import PRecord
 from pstructs._transformations import dec, discard, get_in, inc, ny, rex
 from pstructs.bags import PBag, b, pbag
 from pstructs.conversions import convert, freeze, mutant, thaw
@@ -42,14 +58,26 @@ from pstructs.merging import merge, merge_nested
 __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
+    "CheckedKeyTypeError",
+    "CheckedPMap",
+    "CheckedPSet",
+    "CheckedPVector",
+    "CheckedType",
+    "CheckedTypeError",
+    "CheckedValueTypeError",
     "Diff",
+    "InvariantException",
     "PBag",
+    "PClass",
+    "PClassMeta",
     "PDeque",
     "PList",
     "PMap",
     "PMapEvolver",
+    "PRecord",
     "PSet",
     "PSetEvolver",
+    "PTypeError",
     "PVector",
     "PVectorEvolver",
     "b",
@@ -59,8 +87,10 @@ __all__ = [
     "discard",
     "dq",
     "errors",
+    "field",
     "freeze",
     "get_in",
+    "immutable",
     "inc",
     "l",
     "m",
@@ -68,14 +98,19 @@ __all__ = [
     "merge_nested",
     "mutant",
     "ny",
+    "optional",
+    "packable",
     "partition",
     "patch",
     "pbag",
     "pdeque",
     "plist",
     "pmap",
+    "pmap_field",
     "pset",
+    "pset_field",
     "pvector",
+    "pvector_field",
     "rex",
     "s",
     "stable_hash",

@@ -266,6 +266,21 @@ def _decode_user(x: Any) -> Any:
         ) from error
 
 
+def check_codec(cls: Any, name: Any) -> None:
+    """Raise CodecError when the class can't have a codec of this name."""
+    if not isinstance(cls, type):
+        raise CodecError(f"a codec is for a class, not for {cls!r:.100}")
+    if not isinstance(name, str) or not name or len(name) > 1000:
+        raise CodecError(f"the name of a codec is a short str, not {name!r:.100}")
+    if cls in _BUILT_IN:
+        raise CodecError(f"packs hold '{cls.__name__}' without a codec")
+    owner = _by_name.get(name)
+    if owner is not None and owner[0] is not cls:
+        raise CodecError(f"the codec name {name!r} belongs to {owner[0]!r}; choose another name")
+    if any(c is cls and n != name for n, (c, _) in _by_name.items()):
+        raise CodecError(f"{cls!r} has a codec of another name already")
+
+
 def register_codec(
     cls: type[Any],
     name: str,
@@ -312,22 +327,30 @@ def register_codec(
     >>> pstructs.packs.loads(pstructs.packs.dumps(Point(3, 4))).y
     4
     """
-    if not isinstance(cls, type):
-        raise CodecError(f"a codec is for a class, not for {cls!r:.100}")
-    if not isinstance(name, str) or not name or len(name) > 1000:
-        raise CodecError(f"the name of a codec is a short str, not {name!r:.100}")
+    check_codec(cls, name)
     if not callable(encode) or not callable(decode):
         raise CodecError(f"the codec {name!r} needs two functions: encode and decode")
-    if cls in _BUILT_IN:
-        raise CodecError(f"packs hold '{cls.__name__}' without a codec")
-    owner = _by_name.get(name)
-    if owner is not None and owner[0] is not cls:
-        raise CodecError(f"the codec name {name!r} belongs to {owner[0]!r}; choose another name")
-    if any(c is cls and n != name for n, (c, _) in _by_name.items()):
-        raise CodecError(f"{cls!r} has a codec of another name already")
+    add_codec(cls, name, encode, decode, encode if key else None)
+
+
+def add_codec(
+    cls: type[Any],
+    name: str,
+    encode: Callable[[Any], Any],
+    decode: Callable[[Any], Any],
+    key_encode: Callable[[Any], Any] | None,
+    by_parts: bool = False,
+) -> None:
+    """Put a codec into the tables; `key_encode` gives what keys hash by, None: no keys.
+
+    Parameters
+    ----------
+    by_parts : bool
+        Whether keys work in memory also when what they encode to has no stable hash.
+    """
     # An Enum has its place in the hash domain already: class and name.
-    if key and owner is None and not issubclass(cls, enum.Enum):
-        _register_key_type(cls, name, encode)
+    if key_encode is not None and name not in _by_name and not issubclass(cls, enum.Enum):
+        _register_key_type(cls, name, key_encode, by_parts)
     _by_name[name] = (cls, decode)
     encoders[cls] = (_USER, lambda value: [name, encode(value)])
 

@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any
 
 from pstructs._core import (
+    MapRecord,
     PDeque,
     PList,
     PMap,
@@ -94,10 +95,10 @@ def freeze(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-        A list becomes a `PVector`, a dict or defaultdict a `PMap`, a set a `PSet`, a tuple a
-        tuple of frozen elements, and a value of pyrsistent, immutables or rpds its counterpart
-        here. Keys of maps and elements of sets are hashable and stay as they are, as does
-        anything else, subclasses of the built-in types included.
+        A list becomes a `PVector`, a dict, defaultdict or `PRecord` a `PMap`, a set a `PSet`, a
+        tuple a tuple of frozen elements, and a value of pyrsistent, immutables or rpds its
+        counterpart here. Keys of maps and elements of sets are hashable and stay as they are,
+        as does anything else, subclasses of the built-in types included.
     strict : bool
         Look into values that are persistent already, too.
 
@@ -128,7 +129,7 @@ def freeze(o: Any, strict: bool = True) -> Any:
         return tuple(new) if changed else o
     if cls is set:
         return pset(o)
-    if isinstance(o, PMap):
+    if isinstance(o, PMap | MapRecord):
         return _freeze_map(o) if strict else o
     if isinstance(o, PVector):
         if not strict:
@@ -141,7 +142,7 @@ def freeze(o: Any, strict: bool = True) -> Any:
     return freeze(own(o), strict) if strict else own(o)
 
 
-def _freeze_map(o: PMap[Any, Any]) -> PMap[Any, Any]:
+def _freeze_map(o: PMap[Any, Any] | MapRecord) -> PMap[Any, Any]:
     evolver = pmap(o).evolver()
     for key, value in o.items():
         frozen = freeze(value)
@@ -156,9 +157,10 @@ def thaw(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-        A `PVector` becomes a list, a `PMap` a dict, a `PSet` a set, a tuple a tuple of thawed
-        elements; values of pyrsistent, immutables and rpds as their counterparts here. Lists,
-        deques and bags that are persistent have no plain counterpart and stay as they are.
+        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a
+        tuple of thawed elements; values of pyrsistent, immutables and rpds as their
+        counterparts here. Lists, deques and bags that are persistent have no plain counterpart
+        and stay as they are.
     strict : bool
         Look into lists and dicts, too.
 
@@ -182,7 +184,7 @@ def thaw(o: Any, strict: bool = True) -> Any:
         return o
     if isinstance(o, PVector) or (strict and cls is list):
         return [thaw(v, strict) for v in o]
-    if isinstance(o, PMap) or (strict and cls is dict):
+    if isinstance(o, PMap | MapRecord) or (strict and cls is dict):
         return {k: thaw(v, strict) for k, v in o.items()}
     if cls is tuple:
         new, changed = _changed(o, lambda v: thaw(v, strict))

@@ -228,6 +228,9 @@ PyObject *ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs
                        PyObject *kwnames);
 PyObject *ps_check(PyObject *module, PyObject *collection);
 
+/* type_record.c: (class, dict) -> a record of the class, nothing checked. */
+PyObject *ps_record_make(PyObject *module, PyObject *args);
+
 /* type_diff.c: Python functions of the module. */
 PyObject *ps_diff(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *ps_patch(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
@@ -238,6 +241,7 @@ int ps_set_type_init(ps_state *st, PyObject *module);
 int ps_evolver_types_init(ps_state *st, PyObject *module);
 int ps_view_types_init(ps_state *st, PyObject *module);
 int ps_iterator_type_init(ps_state *st, PyObject *module);
+int ps_record_types_init(ps_state *st, PyObject *module);
 
 /* All of the above, and the empty collections. */
 int ps_types_init(ps_state *st, PyObject *module);

@@ -3,6 +3,7 @@
  *     exact type of the domain                 its rule
  *     subclass that inherits __hash__          the rule of the base it inherits it from
  *     subclass with a __hash__ of its own      asked: equal to the base's answer? the base's rule
+ *     record that is a Mapping                 the rule of the map that it equals
  *     number of another library (numbers ABC)  asked: equal to the plain number's hash? that one
  *     registered key type                      the registered name and what it encodes to
  *     anything else                            heap-only, by hash(obj)
@@ -362,6 +363,9 @@ ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail)
             return PS_AS_ERROR;
         }
     }
-    int plain = plain_number(st, key, detail);
+    int plain = st->hash.stand_in_hook == NULL ? 0 : st->hash.stand_in_hook(st, key, detail);
+    if (plain == 0) {
+        plain = plain_number(st, key, detail);
+    }
     return plain < 0 ? PS_AS_ERROR : plain > 0 ? PS_AS_PLAIN : PS_AS_OTHER;
 }

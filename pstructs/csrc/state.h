@@ -26,6 +26,9 @@ struct ps_state {
     PyTypeObject *vector;
     PyTypeObject *vector_evolver;
     PyTypeObject *vector_iterator;
+    PyTypeObject *record_layout;
+    PyTypeObject *record;
+    PyTypeObject *map_record;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
     /* error.c */
@@ -56,6 +59,11 @@ struct ps_state {
     /* interned names: a fresh string a lookup would fill the interpreter's method cache */
     PyObject *str_keys;
     PyObject *str_items;
+    PyObject *str_record_layout;
+    PyObject *str_build;
+    PyObject *str_replace;
+    PyObject *str_errors_in;
+    PyObject *str_refuse;
 };
 
 ps_state *ps_state_of_module(PyObject *module);

@@ -325,7 +325,8 @@ ps_types_init(ps_state *st, PyObject *module)
         ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
         ps_set_type_init(st, module) < 0 || ps_vector_iterator_type_init(st, module) < 0 ||
         ps_vector_evolver_type_init(st, module) < 0 || ps_vector_type_init(st, module) < 0 ||
-        ps_list_types_init(st, module) < 0 || ps_deque_types_init(st, module) < 0) {
+        ps_list_types_init(st, module) < 0 || ps_deque_types_init(st, module) < 0 ||
+        ps_record_types_init(st, module) < 0) {
         return -1;
     }
     st->hash.collection_hook = ps_collection_stable_hash;
@@ -345,7 +346,8 @@ ps_types_init(ps_state *st, PyObject *module)
     X(map)                                                                                        \
     X(set)                                                                                        \
     X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
-        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)
+        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)                    \
+            X(record_layout) X(record) X(map_record)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -399,6 +401,11 @@ ps_types_clear(ps_state *st)
     Py_CLEAR(st->abc_set);
     Py_CLEAR(st->str_keys);
     Py_CLEAR(st->str_items);
+    Py_CLEAR(st->str_record_layout);
+    Py_CLEAR(st->str_build);
+    Py_CLEAR(st->str_replace);
+    Py_CLEAR(st->str_errors_in);
+    Py_CLEAR(st->str_refuse);
 #define CLEAR(name) Py_CLEAR(st->name);
     EACH_TYPE(CLEAR)
 #undef CLEAR
