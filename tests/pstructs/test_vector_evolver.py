@@ -171,4 +171,3 @@ def test_extend_from_an_iterator_that_writes_to_the_evolver() -> None:
     e.extend(numbers())
     _core._check(e)
     assert len(e) == 81 and e[0] == 39
-

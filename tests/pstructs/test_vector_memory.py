@@ -267,8 +267,6 @@ def test_a_list_that_changes_while_it_is_compared() -> None:
         assert (a == grown) is False
 
 
-
-
 def test_an_iterator_that_is_dropped_by_what_it_shows() -> None:
     holder: list[Any] = []
     a: Any = pvector([Node() for _ in range(100)])

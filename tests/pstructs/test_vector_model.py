@@ -227,6 +227,4 @@ class VectorMachine(RuleBasedStateMachine):
 
 TestVector = VectorMachine.TestCase
 # 200 examples of 75 steps in the default profile.
-TestVector.settings = settings(
-    stateful_step_count=75, max_examples=2 * settings().max_examples
-)
+TestVector.settings = settings(stateful_step_count=75, max_examples=2 * settings().max_examples)
