@@ -13,7 +13,11 @@ __all__ = ["InteropMethods"]
 
 
 class InteropMethods:
-    """What pydantic, IPython and Rich look for on a class."""
+    """What pydantic and Rich look for on a class and its bases.
+
+    IPython takes the first class that has `_repr_pretty_` or a repr, so a class with a repr needs
+    the former in its own body.
+    """
 
     __slots__ = ()
 
@@ -23,12 +27,6 @@ class InteropMethods:
         from pstructs.interop.pydantic import core_schema
 
         return core_schema(cls, source, handler)
-
-    def _repr_pretty_(self, printer: Any, cycle: bool, /) -> None:
-        """Print to IPython's pretty printer."""
-        from pstructs.interop.pretty import ipython_pretty
-
-        ipython_pretty(self, printer, cycle)
 
     def __rich_repr__(self) -> Iterator[Any]:
         """Yield what Rich prints between the parentheses."""

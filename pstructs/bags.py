@@ -118,8 +118,11 @@ class PBag(InteropMethods, Generic[_T_co]):
         """Return the call of pbag() that makes an equal bag."""
         return f"pbag({list(self)})"
 
-    # IPython takes the first class that has this or a repr.
-    _repr_pretty_ = InteropMethods._repr_pretty_
+    def _repr_pretty_(self, printer: Any, cycle: bool, /) -> None:
+        """Print to IPython's pretty printer."""
+        from pstructs.interop.pretty import ipython_pretty
+
+        ipython_pretty(self, printer, cycle)
 
     def __eq__(self, other: object) -> bool:
         """Return whether both hold the same elements equally often."""

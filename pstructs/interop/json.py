@@ -1,9 +1,9 @@
 """JSON: hooks for the standard library's `json` and for orjson.
 
-Writing: mappings become objects; sets and sequences become arrays. `default` is the hook that
-both libraries call for a value that they don't know; `JSONEncoder` brings it along. Reading:
-`loads` gives persistent collections throughout; `object_hook` does so for objects and what is in
-them, in any reader that takes such a hook.
+Writing: mappings and records become objects; sets and sequences become arrays. `default` is the
+hook that both libraries call for a value that they don't know; `JSONEncoder` brings it along.
+Reading: `loads` gives persistent collections throughout; `object_hook` does so for objects and
+what is in them, in any reader that takes such a hook.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import json
 from typing import Any
 
 from pstructs._core import PMap, pmap
-from pstructs.interop.kinds import kind_of, plain, vectors
+from pstructs.interop.kinds import vectors
+from pstructs.interop.records import has_plain_form, plain_form
 
 __all__ = ["JSONEncoder", "default", "loads", "object_hook"]
 
 
-def default(value: Any) -> dict[Any, Any] | list[Any]:
-    """Return the dict or list that JSON is to show for a persistent collection.
+def default(value: Any) -> Any:
+    """Return the dict or list that JSON is to show for a persistent collection or record.
 
     For `orjson.dumps(value, default=default)` and `json.dumps(value, default=default)`. What is
     in the collection is left as it is: the writer comes back with each part that it doesn't know.
+    Records and checked collections are written by their `serialize`.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ def default(value: Any) -> dict[Any, Any] | list[Any]:
     Raises
     ------
     TypeError
-        When `value` is no persistent collection.
+        When `value` is neither.
 
     Notes
     -----
@@ -44,10 +46,9 @@ def default(value: Any) -> dict[Any, Any] | list[Any]:
     >>> json.dumps(m(user=m(name="Ada", tags=s("maths"))), default=default, sort_keys=True)
     '{"user": {"name": "Ada", "tags": ["maths"]}}'
     """
-    kind = kind_of(type(value))
-    if kind is None:
+    if not has_plain_form(value):
         raise TypeError(f"a value of type {type(value).__name__!r} has no form in JSON")
-    return plain(value, kind)
+    return plain_form(value)
 
 
 class JSONEncoder(json.JSONEncoder):
@@ -62,8 +63,7 @@ class JSONEncoder(json.JSONEncoder):
 
     def default(self, o: Any) -> Any:
         """Return a dict or list for a persistent collection; see `json.JSONEncoder.default`."""
-        kind = kind_of(type(o))
-        return super().default(o) if kind is None else plain(o, kind)
+        return plain_form(o) if has_plain_form(o) else super().default(o)
 
 
 def object_hook(obj: dict[str, Any]) -> PMap[str, Any]:

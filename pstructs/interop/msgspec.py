@@ -12,6 +12,7 @@ from typing import Any
 
 from pstructs.interop.json import default as enc_hook
 from pstructs.interop.kinds import Shape, kind_of, plain, rebuild, split
+from pstructs.interop.records import create, is_checked
 
 __all__ = ["dec_hook", "enc_hook"]
 
@@ -24,6 +25,8 @@ def dec_hook(type: Any, obj: Any) -> Any:
     returned as it is. As JSON has keys of type str only, they are read as numbers where the type
     asks for numbers.
 
+    Records and checked collections check themselves what they are made of.
+
     Parameters
     ----------
     type : type
@@ -34,7 +37,7 @@ def dec_hook(type: Any, obj: Any) -> Any:
     Raises
     ------
     NotImplementedError
-        When `type` is no collection of this library.
+        When `type` is no collection or record of this library.
     msgspec.ValidationError
         From msgspec itself, with the place, when something has another type than it should.
 
@@ -51,6 +54,8 @@ def dec_hook(type: Any, obj: Any) -> Any:
     """
     import msgspec
 
+    if is_checked(type):
+        return create(type, obj)
     try:
         cls, arguments = split(type)
     except TypeError:

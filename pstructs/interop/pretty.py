@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pstructs.interop.kinds import Kind, Shape, kind_of, plain
+from pstructs.interop.records import fields_of
 
 __all__ = ["ipython_pretty", "rich_parts"]
 
@@ -53,10 +54,16 @@ def ipython_pretty(value: Any, printer: Any, cycle: bool) -> None:
 
 
 def rich_parts(value: Any) -> Iterator[Any]:
-    """Yield what Rich shows in the parentheses after the name of the class: a dict or a list.
+    """Yield what Rich shows in the parentheses after the name of the class.
+
+    That is a dict or a list, or the fields of a record.
 
     Rich indents it, cuts it at its `max_length` and finds cycles. Cost: O(n).
     """
+    fields = fields_of(value)
+    if fields is not None:
+        yield from fields.items()
+        return
     kind = _kind(value)
     yield plain(value, kind)
     yield from kind.settings_of(value).items()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pstructs.interop.kinds import Kind, Shape, kind_of, plain, rebuild, split
+from pstructs.interop.records import checked_schema, is_checked
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -34,6 +35,8 @@ def core_schema(cls: type[Any], source: Any, handler: GetCoreSchemaHandler) -> C
     """
     from pydantic_core import core_schema as make
 
+    if is_checked(source):
+        return checked_schema(source, handler)
     cls, arguments = split(source)
     kind = kind_of(cls)
     assert kind is not None

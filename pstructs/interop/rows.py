@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pstructs._core import Record
+from pstructs._pclass import PClass
+
 __all__ = ["Rows", "columns_of", "rows_of", "unique"]
 
 
@@ -28,7 +31,7 @@ def columns_of(data: Any) -> dict[Any, list[Any]] | None:
 def rows_of(data: Any) -> Rows:
     """Return the records of an iterable of records or of a mapping to records.
 
-    A record is a mapping, a dataclass instance or a named tuple.
+    A record is a mapping, a `PClass`, a dataclass instance or a named tuple.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def _is_column(value: Any) -> bool:
 
 def _is_record(row: Any) -> bool:
     return (
-        isinstance(row, Mapping)
+        isinstance(row, Mapping | PClass)
         or (isinstance(row, tuple) and hasattr(row, "_asdict"))
         or (dataclasses.is_dataclass(row) and not isinstance(row, type))
     )
@@ -77,6 +80,8 @@ def _record(row: Any) -> dict[str, Any]:
         return dict(row)
     if isinstance(row, tuple) and hasattr(row, "_asdict"):
         return dict(row._asdict())
+    if isinstance(row, PClass):
+        return Record._to_dict(row)
     if dataclasses.is_dataclass(row):
         return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
     raise TypeError(
