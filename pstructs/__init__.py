@@ -3,6 +3,9 @@
 A persistent collection never changes: an update returns a new one that shares nearly all of its
 memory with the old one. `PMap` is the map, `PSet` the set and `PVector` the sequence; `pmap`,
 `m`, `pset`, `s`, `pvector` and `v` make them, and their evolvers are the mutable builders.
+`PSortedMap` and `PSortedSet` keep their keys in order; `PDeque`, `PList` and `PBag` are
+pyrsistent's, as are the records (`PRecord`, `PClass`) and `freeze`, `thaw` and `get_in`.
+`History` undoes, `Atom` is the one thing that changes.
 """
 
 from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView
@@ -28,6 +31,10 @@ from pstructs._core import (
     PSetEvolver,
     PVector,
     PVectorEvolver,
+    PSortedMap,
+    PSortedMapEvolver,
+    PSortedSet,
+    PSortedSetEvolver,
     dq,
     l,
     m,
@@ -37,6 +44,8 @@ from pstructs._core import (
     pmap,
     pset,
     pvector,
+    psortedmap,
+    psortedset,
     s,
     stable_hash,
     v,
@@ -44,6 +53,12 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs._core import PSortedMapItems as _PSortedMapItems
+from pstructs._core import PSortedMapKeys as _PSortedMapKeys
+from pstructs._core import PSortedMapValues as _PSortedMapValues
+from pstructs.atom import Atom
+from pstructs.cursors import Cursor
+from pstructs.deriving import Derived, derived
 from pstructs._field import field, pmap_field, pset_field
 from pstructs._immutable import immutable
 from pstructs._packable import packable
@@ -53,11 +68,17 @@ from pstructs._transformations import dec, discard, get_in, inc, ny, rex
 from pstructs.bags import PBag, b, pbag
 from pstructs.conversions import convert, freeze, mutant, thaw
 from pstructs.diffs import ABSENT, Diff, diff, patch
+from pstructs.history import History, Step
 from pstructs.merging import merge, merge_nested
 
 __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
+    "Atom",
+    "Cursor",
+    "Derived",
+    "Diff",
+    "History",
     "CheckedKeyTypeError",
     "CheckedPMap",
     "CheckedPSet",
@@ -80,6 +101,12 @@ __all__ = [
     "PTypeError",
     "PVector",
     "PVectorEvolver",
+    "PSortedMap",
+    "PSortedMapEvolver",
+    "PSortedSet",
+    "PSortedSetEvolver",
+    "Step",
+    "derived",
     "b",
     "convert",
     "dec",
@@ -110,6 +137,8 @@ __all__ = [
     "pset",
     "pset_field",
     "pvector",
+    "psortedmap",
+    "psortedset",
     "pvector_field",
     "rex",
     "s",
@@ -131,3 +160,10 @@ Hashable.register(PVector)
 KeysView.register(_PMapKeys)
 ValuesView.register(_PMapValues)
 ItemsView.register(_PMapItems)
+Mapping.register(PSortedMap)
+Hashable.register(PSortedMap)
+Set.register(PSortedSet)
+Hashable.register(PSortedSet)
+KeysView.register(_PSortedMapKeys)
+ValuesView.register(_PSortedMapValues)
+ItemsView.register(_PSortedMapItems)

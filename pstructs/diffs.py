@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
-from pstructs._core import PMap, PSet, _diff, _patch, pmap
+from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, _diff, _patch
 
 __all__ = ["ABSENT", "Absent", "Diff", "diff", "patch"]
 
@@ -39,11 +39,11 @@ class Diff(NamedTuple, Generic[C, M]):
 
     Attributes
     ----------
-    added : PMap or PSet
+    added : PMap, PSet, PSortedMap or PSortedSet
         Entries (elements, for sets) that only the second collection has.
-    removed : PMap or PSet
+    removed : PMap, PSet, PSortedMap or PSortedSet
         Entries that only the first one has.
-    changed : PMap
+    changed : PMap or PSortedMap
         Key to `(old, new)` for keys of both with different values. Empty for sets.
     """
 
@@ -74,7 +74,8 @@ class Diff(NamedTuple, Generic[C, M]):
         >>> patch(b, diff(a, b).inverse())
         pmap({'x': 1})
         """
-        changed: Any = pmap({k: (new, old) for k, (old, new) in self.changed.items()})  # type: ignore[attr-defined]
+        pairs = {k: (new, old) for k, (old, new) in self.changed.items()}  # type: ignore[attr-defined]
+        changed: Any = self.changed.update(pairs)  # type: ignore[attr-defined]
         return Diff(self.removed, self.added, changed)
 
 
@@ -82,6 +83,14 @@ class Diff(NamedTuple, Generic[C, M]):
 def diff(a: PMap[K, V], b: PMap[K, V]) -> Diff[PMap[K, V], PMap[K, tuple[V, V]]]: ...
 @overload
 def diff(a: PSet[K], b: PSet[K]) -> Diff[PSet[K], PMap[K, tuple[K, K]]]: ...
+@overload
+def diff(
+    a: PSortedMap[K, V], b: PSortedMap[K, V]
+) -> Diff[PSortedMap[K, V], PSortedMap[K, tuple[V, V]]]: ...
+@overload
+def diff(
+    a: PSortedSet[K], b: PSortedSet[K]
+) -> Diff[PSortedSet[K], PSortedMap[K, tuple[K, K]]]: ...
 def diff(a: Any, b: Any) -> Diff[Any, Any]:
     """Tell what leads from one map or set to another.
 
@@ -90,8 +99,8 @@ def diff(a: Any, b: Any) -> Diff[Any, Any]:
 
     Parameters
     ----------
-    a, b : PMap or PSet
-        The collections to compare: two maps or two sets.
+    a, b : PMap, PSet, PSortedMap or PSortedSet
+        The collections to compare: two of one kind; sorted ones in one order.
 
     Returns
     -------
@@ -101,7 +110,7 @@ def diff(a: Any, b: Any) -> Diff[Any, Any]:
     Raises
     ------
     TypeError
-        When `a` and `b` are not two PMaps or two PSets.
+        When `a` and `b` are not of one kind, or sorted by different key functions.
 
     Notes
     -----
@@ -125,6 +134,14 @@ def diff(a: Any, b: Any) -> Diff[Any, Any]:
 def patch(a: PMap[K, V], d: Diff[PMap[K, V], PMap[K, tuple[V, V]]]) -> PMap[K, V]: ...
 @overload
 def patch(a: PSet[K], d: Diff[PSet[K], PMap[K, tuple[K, K]]]) -> PSet[K]: ...
+@overload
+def patch(
+    a: PSortedMap[K, V], d: Diff[PSortedMap[K, V], PSortedMap[K, tuple[V, V]]]
+) -> PSortedMap[K, V]: ...
+@overload
+def patch(
+    a: PSortedSet[K], d: Diff[PSortedSet[K], PSortedMap[K, tuple[K, K]]]
+) -> PSortedSet[K]: ...
 def patch(a: Any, d: Diff[Any, Any]) -> Any:
     """Apply a diff to a map or set.
 
@@ -135,14 +152,14 @@ def patch(a: Any, d: Diff[Any, Any]) -> Any:
 
     Parameters
     ----------
-    a : PMap or PSet
+    a : PMap, PSet, PSortedMap or PSortedSet
         What to change.
     d : Diff
         From `diff`, or any `(added, removed, changed)` triple.
 
     Returns
     -------
-    PMap or PSet
+    PMap, PSet, PSortedMap or PSortedSet
         Shares all that the diff does not touch with `a`; `a` itself when nothing changes.
 
     Notes

@@ -7,7 +7,7 @@ to earlier ones, so that saving a derived value writes only what is new.
 
 Packs hold str, bytes, bytearray, int, float, bool, None, list, dict, tuple, set, frozenset,
 complex, Decimal, Fraction, date, time, timedelta, datetime, UUID, numpy arrays and scalars,
-`PMap`, `PSet`, and every type with a codec. The format is in `docs/spec/pack-v1.md`. Nothing is
+`PMap`, `PSet`, `PVector`, `PSortedMap`, `PSortedSet`, and every type with a codec. The format is in `docs/spec/pack-v1.md`. Nothing is
 pickled: opening a pack never imports or runs anything. (numpy is imported when an array is
 decoded.)
 """
@@ -17,13 +17,13 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from pstructs._codecs import Opaque, register_codec
+from pstructs._codecs import Opaque, register_codec, register_order
 from pstructs._core import Pack, PackWriter
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Opaque", "Pack", "PackWriter", "dumps", "loads", "open_pack", "register_codec"]
+__all__ = ["Opaque", "Pack", "PackWriter", "dumps", "loads", "open_pack", "register_codec", "register_order"]
 
 
 def dumps(value: Any) -> bytes:

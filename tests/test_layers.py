@@ -183,7 +183,7 @@ C_LAYERS: list[tuple[str, str]] = [
     ("bits", r"bits|error|hash(_\w+)?|siphash|state|crc32c?|blake\w*"),
     ("node", r"node(_\w+)?"),
     ("trees", r"(champ|rrb|btree)(_\w+)?"),
-    ("objects", r"collection(_\w+)?"),  # the layout of the Python objects around a tree
+    ("objects", r"(collection|sorted)(_\w+)?"),  # the layout of the Python objects around a tree
     ("pack", r"(pack|msgpack)(_\w+)?"),
     ("types", r"type(_\w+)?|evolver|views?"),
     ("module", r"module"),

@@ -148,7 +148,8 @@ find_refs(const uint8_t *p, const uint8_t *end, int depth, ps_msg_visit visit, v
         }
         if (ext.is_ext) {
             int r = 0;
-            if (ext.code == PS_EXT_REF || ext.code == PS_EXT_ARRAY) {
+            if (ext.code == PS_EXT_REF || ext.code == PS_EXT_ARRAY ||
+                ext.code == PS_EXT_ORDERED) {
                 if (ext.code == PS_EXT_REF ? ext.len != PS_REF_SIZE : ext.len <= PS_REF_SIZE) {
                     return -2;
                 }

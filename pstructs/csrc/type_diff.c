@@ -3,7 +3,7 @@
  * The functions here give and take bare parts; pstructs/diffs.py and
  * pstructs/merging.py dress them (Diff, ABSENT, the error message).
  */
-#include "collection.h"
+#include "sorted.h"
 #include "error.h"
 
 /* The width of two or three collections of one kind: 2 PMap, 1 PSet; 0 with TypeError. */
@@ -124,6 +124,9 @@ ps_diff(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (!has_args("diff", nargs, 2)) {
         return NULL;
     }
+    if (ps_is_sorted(st, args[0])) {
+        return ps_sorted_diff(st, args[0], args[1]);
+    }
     diff_job d = {.width = common_width(st, "diff", args, 2)};
     if (d.width == 0) {
         return NULL;
@@ -203,6 +206,9 @@ ps_patch(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     ps_tree kept = {0}, joined = {0}, done = {0};
     if (!has_args("patch", nargs, 4)) {
         return NULL;
+    }
+    if (ps_is_sorted(st, args[0])) {
+        return ps_sorted_patch(st, args);
     }
     int width = common_width(st, "patch", args, 1);
     if (width == 0 || ps_tree_from_object(st, width, args[1], &added) < 0 ||
@@ -298,6 +304,9 @@ ps_merge(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     ps_tree t;
     if (!has_args("merge", nargs, 5)) {
         return NULL;
+    }
+    if (ps_is_sorted(st, args[0])) {
+        return ps_sorted_merge(st, args);
     }
     int width = common_width(st, "merge", args, 3);
     if (width == 0) {
