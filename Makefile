@@ -2,7 +2,7 @@
 #
 #   make demo     the whole library on real input, in one table
 #   make test     build, then every test
-#   make lint     ruff, mypy --strict and stubtest on the installed wheel
+#   make lint     ruff, mypy --strict, stubtest and pyright on the installed wheel
 #   make format   ruff and clang-format, in place
 #   make asan     the core's tests under AddressSanitizer and UBSan
 #   make small    the core's tests with every invariant checked, on tiny nodes
@@ -36,10 +36,10 @@ export RAY_AUTH_MODE := disabled
 export CC
 
 C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
-PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py cache/*.py distributed/*.py) pstructs/py.typed
+PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs format asan small bench bench-html docs fuzz crash build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -84,7 +84,7 @@ $(LINT)/.has-wheel: build/wheel/.built
 	@touch $@
 
 # `make -k lint` goes on after the first complaint.
-lint: lint-code lint-format lint-types lint-stubs
+lint: lint-code lint-format lint-types lint-stubs lint-typing
 
 lint-code: $(LINT)/.has-wheel
 	$(LINT)/bin/ruff check .
@@ -99,6 +99,13 @@ lint-types: $(LINT)/.has-wheel
 lint-stubs: $(LINT)/.has-wheel
 	@mkdir -p build/elsewhere
 	cd build/elsewhere && $(abspath $(LINT))/bin/stubtest pstructs._core --mypy-config-file ../../setup.cfg
+
+# What users' checkers make of the types. basedpyright is pyright with its engine and a node
+# inside the wheels; the package called pyright fetches both when it runs.
+lint-typing: $(LINT)/.has-wheel
+	cd tests/typing && $(abspath $(LINT))/bin/mypy --strict --config-file ../../setup.cfg .
+	cd tests/typing && $(abspath $(LINT))/bin/basedpyright \
+		--pythonpath $(abspath $(LINT))/bin/python -p .
 
 format: $(LINT)/.has-wheel
 	$(LINT)/bin/ruff check --fix --quiet . || true

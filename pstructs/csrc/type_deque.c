@@ -24,6 +24,7 @@
  *
  * Subclasses: what an operation makes is a plain PDeque, as with PMap. */
 #include "type_deque.h"
+#include "type_interop.h"
 
 #include "error.h"
 
@@ -952,6 +953,7 @@ static PyMethodDef deque_methods[] = {
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPDeque[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

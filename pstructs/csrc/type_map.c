@@ -7,6 +7,7 @@
 #include "collection.h"
 
 #include "error.h"
+#include "type_interop.h"
 
 /* ---- construction */
 
@@ -654,6 +655,7 @@ static PyMethodDef map_methods[] = {
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPMap[K, V]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

@@ -6,6 +6,7 @@
 #include "collection.h"
 
 #include "error.h"
+#include "type_interop.h"
 
 /* ---- construction */
 
@@ -279,6 +280,7 @@ static PyMethodDef set_methods[] = {
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPSet[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

@@ -232,6 +232,7 @@ HASHABLE: dict[str, Callable[[Case], Any]] = {
 THROUGH_PYTHON: dict[str, Callable[[Case], Any]] = {
     "pickle": lambda c: pickle.loads(c.pickled),
     "deepcopy": lambda c: copy.deepcopy(c.map),
+    "rich_repr": lambda c: (list(c.map.__rich_repr__()), list(c.set.__rich_repr__())),
     "type_error": lambda c: fails(TypeError, lambda: pmap(5)),  # type: ignore[call-overload]
     "bad_pair": lambda c: fails(ValueError, lambda: pmap([(1, 2), (1, 2, 3)])),  # type: ignore[list-item]
     "unhashable_late": lambda c: fails(TypeError, lambda: pmap([*c.pairs, ([], 1)])),
