@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
-from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, PVector, _diff, _patch, pmap
+from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, PVector, _diff, _patch
 from pstructs.vector_diffs import VectorDiff, diff_vectors, patch_vector
 
 __all__ = ["ABSENT", "Absent", "Diff", "diff", "patch"]

@@ -144,7 +144,8 @@ ps_node *
 ps_bt_make(ps_state *st, int shape, int height, const ps_bt_item *items, int n, bool steal)
 {
     int width = height ? 1 : ps_bt_width(shape);
-    if (PS_UNLIKELY(height > PS_BT_MAX_HEIGHT - 2)) { /* only from packs that are thin on purpose */
+    if (PS_UNLIKELY(height >
+                    PS_BT_MAX_HEIGHT - 2)) { /* only from packs that are thin on purpose */
         PyErr_SetString(PyExc_OverflowError, "a sorted collection is too high for its number of "
                                              "entries; verify the pack that it comes from");
         return NULL;
