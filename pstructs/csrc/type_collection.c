@@ -231,8 +231,9 @@ ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject
     }
     ps_state *st = ps_state_of_module(module);
     int width = ps_is_map(st, a[0]) ? 2 : ps_is_set(st, a[0]) ? 1 : 0;
-    if (width == 0) {
-        PyErr_Format(PyExc_TypeError, "partition() wants a PMap or PSet, not %.200s",
+    if (width == 0 && !ps_is_sorted(st, a[0])) {
+        PyErr_Format(PyExc_TypeError,
+                     "partition() wants a PMap, PSet, PSortedMap or PSortedSet, not %.200s",
                      Py_TYPE(a[0])->tp_name);
         return NULL;
     }
@@ -247,6 +248,9 @@ ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject
     if (n < 1 || i < 0 || i >= n) {
         PyErr_Format(PyExc_ValueError, "there is no part %zd of %zd: want 0 <= i < n", i, n);
         return NULL;
+    }
+    if (width == 0) {
+        return ps_sorted_partition(st, a[0], i, n);
     }
     ps_tree t;
     if (ps_champ_partition(st, ps_tree_of(a[0]), width, i, n, &t) < 0) {
