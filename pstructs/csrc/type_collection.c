@@ -233,7 +233,7 @@ ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject
     int width = ps_is_map(st, a[0]) ? 2 : ps_is_set(st, a[0]) ? 1 : 0;
     if (width == 0 && !ps_is_sorted(st, a[0])) {
         PyErr_Format(PyExc_TypeError,
-                     "partition() wants a PMap, PSet, PSortedMap or PSortedSet, not %.200s",
+                     "partition() wants a PMap or PSet, or a sorted one, not %.200s",
                      Py_TYPE(a[0])->tp_name);
         return NULL;
     }
@@ -313,9 +313,10 @@ ps_types_init(ps_state *st, PyObject *module)
 
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
-    X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)    \
-    X(sorted_map) X(sorted_set) X(sorted_map_evolver) X(sorted_set_evolver) X(sorted_keys_view)   \
-    X(sorted_values_view) X(sorted_items_view) X(sorted_iterator)
+    X(set)                                                                                        \
+    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)           \
+        X(sorted_map) X(sorted_set) X(sorted_map_evolver) X(sorted_set_evolver)                   \
+            X(sorted_keys_view) X(sorted_values_view) X(sorted_items_view) X(sorted_iterator)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
