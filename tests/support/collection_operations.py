@@ -13,6 +13,12 @@ from typing import Any
 
 import pstructs
 from pstructs import m, partition, pmap, pset, pvector, s, stable_hash, v
+from support.linear_operations import (
+    LINEAR,
+    LINEAR_HASHABLE,
+    LINEAR_THROUGH_PYTHON,
+    LinearCase,
+)
 from support.wilful_keys import Key, colliding
 
 
@@ -65,6 +71,7 @@ class Case:
         self.elements = kind.keys * 40
         self.vector: Any = pvector(self.elements)
         self.cut: Any = self.vector[77:-3]
+        self.linear = LinearCase(self.keys)
         self.pickled = pickle.dumps(self.map)
         self.state = (dict(self.dict), set(self.keys))
 
@@ -77,6 +84,7 @@ class Case:
         expected, elements = self.state
         assert self.map == expected == self.same and self.set == elements
         assert self.other == self.other_dict
+        self.linear.check_unchanged()
         _core._check(self.vector)
         assert self.vector == self.elements and self.cut == self.elements[77:-3]
 
@@ -245,6 +253,10 @@ THROUGH_PYTHON: dict[str, Callable[[Case], Any]] = {
     "vector_deepcopy": lambda c: copy.deepcopy(c.vector),
     "order": lambda c: fails(TypeError, lambda: c.map < c.map),
 }
+
+SAFE |= LINEAR
+HASHABLE |= LINEAR_HASHABLE
+THROUGH_PYTHON |= LINEAR_THROUGH_PYTHON
 
 
 def remove_all(c: Case) -> None:
