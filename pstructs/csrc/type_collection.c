@@ -345,9 +345,10 @@ ps_types_init(ps_state *st, PyObject *module)
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
     X(set)                                                                                        \
-    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
-        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)                    \
-            X(record_layout) X(record) X(map_record)
+    X(map_evolver)                                                                                \
+    X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector)                \
+        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque) X(record_layout)   \
+            X(record) X(map_record)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -392,6 +393,9 @@ ps_types_clear(ps_state *st)
     }
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
+    }
+    while (st->n_spare_cells > 0) {
+        PyObject_GC_Del(st->spare_cells[--st->n_spare_cells]);
     }
     while (st->n_spare_deques > 0) {
         PyObject_GC_Del(st->spare_deques[--st->n_spare_deques]);
