@@ -480,6 +480,9 @@ ps_types_clear(ps_state *st)
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
     }
+    while (st->n_spare_cells > 0) {
+        PyObject_GC_Del(st->spare_cells[--st->n_spare_cells]);
+    }
     while (st->n_spare_deques > 0) {
         PyObject_GC_Del(st->spare_deques[--st->n_spare_deques]);
     }
