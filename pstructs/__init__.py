@@ -1,8 +1,8 @@
 """Persistent collections for Python, with a C core.
 
 A persistent collection never changes: an update returns a new one that shares nearly all of its
-memory with the old one. `PMap` is the map, `PSet` the set; `pmap`, `m`, `pset` and `s` make
-them, and their evolvers are the mutable builders.
+memory with the old one. `PMap` is the map, `PSet` the set and `PVector` the sequence; `pmap`,
+`m`, `pset`, `s`, `pvector` and `v` make them, and their evolvers are the mutable builders.
 """
 
 from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView

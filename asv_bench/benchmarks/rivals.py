@@ -83,6 +83,46 @@ def set_rival(name: str) -> SetRival:
     raise NotImplementedError(name)
 
 
+@dataclass(frozen=True)
+class VectorRival:
+    """What a vector of one library can do."""
+
+    build: Callable[[Iterable[Any]], Any]
+    append: Callable[[Any, Any], Any]
+    set: Callable[[Any, int, Any], Any]
+    pop: Callable[[Any], Any]
+    delete: Callable[[Any, int], Any]
+    insert: Callable[[Any, int, Any], Any]
+
+
+def vector_rival(name: str) -> VectorRival:
+    """Functions of the vector of one library."""
+    if name == "tuple":
+        return VectorRival(
+            tuple,
+            lambda t, x: (*t, x),
+            lambda t, i, x: (*t[:i], x, *t[i + 1:]),
+            lambda t: t[:-1],
+            lambda t, i: t[:i] + t[i + 1 :],
+            lambda t, i, x: (*t[:i], x, *t[i:]),
+        )
+    if name == "pyrsistent":
+        library = _need(name)
+        cls = type(library.pvector())
+        return VectorRival(
+            library.pvector,
+            cls.append,
+            cls.set,
+            lambda a: a.delete(len(a) - 1),
+            cls.delete,
+            lambda a, i, x: a[:i].append(x) + a[i:],
+        )
+    if name == "pstructs":
+        cls = _need(name).PVector
+        return VectorRival(cls, cls.append, cls.set, cls.pop, cls.delete, cls.insert)
+    raise NotImplementedError(name)
+
+
 def words(n: int, seed: int = 1) -> list[str]:
     """`n` different strings of ordinary length, the same in every run."""
     rng = random.Random(seed)

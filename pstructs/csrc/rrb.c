@@ -61,8 +61,7 @@ bool
 ps_rrb_needs_gc(ps_state *st, const ps_rrb *t)
 {
     return (t->root && ps_rrb_child_gc(st, t->root)) ||
-           (t->tail && ps_rrb_child_gc(st, t->tail)) ||
-           (t->head && ps_rrb_child_gc(st, t->head));
+           (t->tail && ps_rrb_child_gc(st, t->tail)) || (t->head && ps_rrb_child_gc(st, t->head));
 }
 
 int
@@ -248,6 +247,7 @@ bury(ps_state *st, const ps_rrb *t, bool front, ps_rrb *out)
     }
     *out = ps_rrb_share(st, &r);
     ps_rrb_set_body(out, b);
+    out->regular = t->root == 0 || (t->regular && !front);
     return 0;
 }
 
@@ -391,6 +391,7 @@ pop(ps_state *st, const ps_rrb *t, bool front, ps_rrb *out)
         r.root = 0;
         r = ps_rrb_share(st, &r);
         ps_rrb_set_body(&r, b);
+        r.regular = t->regular && (!front || b.root == 0);
         if (front) {
             r.head = left;
             r.n_head = (uint32_t)(size - 1);
@@ -520,8 +521,8 @@ ps_rrb_own_trim(ps_state *st, ps_rrb *t)
     if (!(ps_node_tag(tail) & PS_RRB_OPEN) || tail->datamap == PS_WIDTH) {
         return 0;
     }
-    ps_node *exact = ps_rrb_leaf_new(st, ps_node_is_gc(st, tail), tail->slots,
-                                     (int)tail->datamap, NULL, 0);
+    ps_node *exact =
+        ps_rrb_leaf_new(st, ps_node_is_gc(st, tail), tail->slots, (int)tail->datamap, NULL, 0);
     if (exact == NULL) {
         return -1;
     }

@@ -35,7 +35,8 @@ typedef struct {
     Py_ssize_t count;   /* all elements */
     Py_ssize_t body;    /* elements below root */
     uint32_t n_head;    /* elements of the head, at most PS_WIDTH */
-    uint32_t shift;     /* PS_BITS * level of the root */
+    uint16_t shift;     /* PS_BITS * level of the root */
+    bool regular;       /* no node of the body has a table (false: some may) */
 } ps_rrb;
 
 #define PS_RRB_EMPTY ((ps_rrb){0})
@@ -88,7 +89,17 @@ ps_rrb_find(const ps_rrb *t, size_t i)
     size_t at = i - t->n_head; /* wraps around in the head */
     if (PS_LIKELY(at < (size_t)t->body)) {
         s = t->root;
-        for (uint32_t shift = t->shift; PS_LIKELY(shift > 0); shift -= PS_BITS) {
+        uint32_t shift = t->shift;
+        if (PS_LIKELY(t->regular)) {
+            /* Reads no node but for the slot: half as many cache lines. */
+            for (; shift > 0; shift -= PS_BITS) {
+                if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+                    return NULL;
+                }
+                s = ps_slot_node(s)->slots[at >> shift & PS_RRB_MASK];
+            }
+        }
+        for (; shift > 0; shift -= PS_BITS) {
             if (PS_UNLIKELY(ps_slot_is_packed(s))) {
                 return NULL;
             }
@@ -147,8 +158,8 @@ int ps_rrb_insert(ps_state *st, const ps_rrb *t, Py_ssize_t i, PyObject *value, 
 /* Without the elements lo <= i < hi. */
 int ps_rrb_delete(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi, ps_rrb *out);
 /* The elements lo <= i < hi replaced by those of `with`. */
-int ps_rrb_replace(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi,
-                   const ps_rrb *with, ps_rrb *out);
+int ps_rrb_replace(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi, const ps_rrb *with,
+                   ps_rrb *out);
 
 /* ---- in place, for evolvers: *t is replaced, or stays as it is when -1 is returned.
  * Nodes that nobody else holds are written. Destructors of what was replaced run last,
@@ -177,11 +188,16 @@ typedef struct {
     int top; /* highest level that has children */
     Py_ssize_t count;
     int n[PS_RRB_MAX_LEVEL + 1];
-    ps_slot child[PS_RRB_MAX_LEVEL + 1][PS_WIDTH]; /* owned, not in a node yet; [level of the node] */
+    ps_slot child[PS_RRB_MAX_LEVEL + 1]
+                 [PS_WIDTH]; /* owned, not in a node yet; [level of the node] */
 } ps_rrb_builder;
 void ps_rrb_builder_init(ps_rrb_builder *b);
 void ps_rrb_builder_clear(ps_rrb_builder *b);
 int ps_rrb_builder_flush(ps_state *st, ps_rrb_builder *b); /* the items become a leaf */
+/* Append the first of n objects, as many as fit into one leaf; takes new references. Their
+ * number, or -1. The memory may be gone when the call returns: allocation runs the collector. */
+Py_ssize_t ps_rrb_builder_take(ps_state *st, ps_rrb_builder *b, PyObject *const *items,
+                               Py_ssize_t n);
 /* Append item, stealing it, also on error; NULL is an error that has been raised. 0 or -1. */
 PS_INLINE int
 ps_rrb_builder_push(ps_state *st, ps_rrb_builder *b, PyObject *item)

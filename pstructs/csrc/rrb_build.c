@@ -54,8 +54,7 @@ take_children(ps_state *st, ps_rrb_builder *b, int level, Py_ssize_t last)
         sizes[i] = ps_rrb_full(level - 1);
     }
     sizes[b->n[level] - 1] = last;
-    ps_slot made =
-        ps_slot_heap(ps_rrb_inner(st, level, b->child[level], sizes, b->n[level]));
+    ps_slot made = ps_slot_heap(ps_rrb_inner(st, level, b->child[level], sizes, b->n[level]));
     if (made) {
         b->n[level] = 0;
     }
@@ -92,10 +91,34 @@ ps_rrb_builder_flush(ps_state *st, ps_rrb_builder *b)
     return 0;
 }
 
+Py_ssize_t
+ps_rrb_builder_take(ps_state *st, ps_rrb_builder *b, PyObject *const *items, Py_ssize_t n)
+{
+    Py_ssize_t room = PS_WIDTH - b->n_item, taken = n < room ? n : room;
+    PyTypeObject *atomic = NULL; /* neighbours tend to be of one type: look at it once */
+    PyObject **to = b->item + b->n_item;
+    for (Py_ssize_t i = 0; i < taken; i++) {
+        PyObject *item = to[i] = Py_NewRef(items[i]);
+        if (PS_UNLIKELY(Py_TYPE(item) != atomic)) {
+            if (PyType_IS_GC(Py_TYPE(item))) {
+                b->gc |= ps_needs_gc_slow(st, item);
+            }
+            else {
+                atomic = Py_TYPE(item);
+            }
+        }
+    }
+    b->n_item += (int)taken;
+    if (taken < n && ps_rrb_builder_flush(st, b) < 0) {
+        return -1;
+    }
+    return taken;
+}
+
 int
 ps_rrb_builder_finish(ps_state *st, ps_rrb_builder *b, ps_rrb *out)
 {
-    ps_rrb r = {.body = b->count, .count = b->count + b->n_item};
+    ps_rrb r = {.body = b->count, .count = b->count + b->n_item, .regular = true};
     if (b->n_item > 0 && (r.tail = take_items(st, b)) == 0) {
         goto error;
     }
@@ -110,7 +133,7 @@ ps_rrb_builder_finish(ps_state *st, ps_rrb_builder *b, ps_rrb *out)
         }
         if (level == b->top && n == 1) {
             r.root = b->child[level][0];
-            r.shift = (uint32_t)(PS_BITS * (level - 1));
+            r.shift = (uint16_t)(PS_BITS * (level - 1));
             b->n[level] = 0;
             break;
         }
@@ -121,7 +144,7 @@ ps_rrb_builder_finish(ps_state *st, ps_rrb_builder *b, ps_rrb *out)
         }
         if (level == b->top) {
             r.root = made;
-            r.shift = (uint32_t)(PS_BITS * level);
+            r.shift = (uint16_t)(PS_BITS * level);
             break;
         }
         if (b->n[level + 1] == PS_WIDTH) {
@@ -149,8 +172,9 @@ ps_rrb_build(ps_state *st, PyObject *const *items, Py_ssize_t n, ps_rrb *out)
 {
     ps_rrb_builder b;
     ps_rrb_builder_init(&b);
-    for (Py_ssize_t i = 0; i < n; i++) {
-        if (ps_rrb_builder_push(st, &b, Py_NewRef(items[i])) < 0) {
+    for (Py_ssize_t taken; n > 0; items += taken, n -= taken) {
+        taken = ps_rrb_builder_take(st, &b, items, n);
+        if (taken < 0) {
             ps_rrb_builder_clear(&b);
             return -1;
         }

@@ -3,7 +3,9 @@
 
 typedef struct {
     ps_state *st;
-    Py_ssize_t nodes_left; /* < 0: no bound */
+    bool all;
+    bool regular; /* no node may have a table */
+    Py_ssize_t nodes_left; /* unless all are to be seen */
 } checker;
 
 /* NULL when the node and all below it are as they have to be; else what is wrong, or
@@ -58,10 +60,14 @@ check_node(checker *c, ps_slot s, int level, bool left_edge, bool right_edge, Py
         return "an inner node off the edges has too few children";
     }
     uint32_t raw = ps_node_raw_words(n);
+    if (raw != 0 && c->regular) {
+        return "a tree that calls itself regular has a node with a table";
+    }
     if (raw != 0 && raw != n->datamap) {
         return "a table of ends has the wrong length";
     }
-    if (c->nodes_left >= 0 && (c->nodes_left -= n->datamap) < 0) {
+    c->nodes_left -= (Py_ssize_t)n->datamap;
+    if (!c->all && c->nodes_left < 0) {
         *count = -1;
         return NULL;
     }
@@ -70,8 +76,8 @@ check_node(checker *c, ps_slot s, int level, bool left_edge, bool right_edge, Py
     for (uint32_t i = 0; i < n->datamap; i++) {
         Py_ssize_t below = -1;
         bool first = i == 0, last = i == n->datamap - 1;
-        const char *wrong = check_node(c, n->slots[i], level - 1, left_edge && first,
-                                       right_edge && last, &below);
+        const char *wrong =
+            check_node(c, n->slots[i], level - 1, left_edge && first, right_edge && last, &below);
         if (wrong != NULL) {
             return wrong;
         }
@@ -125,6 +131,7 @@ check_tree(checker *c, const ps_rrb *t)
     ps_state *st = c->st;
     Py_ssize_t n_tail = ps_rrb_n_tail(t), body = -1;
     int level = (int)(t->shift / PS_BITS);
+    c->regular = t->regular;
     if (t->n_head > PS_WIDTH || n_tail < 0 || n_tail > PS_WIDTH || t->body < 0) {
         return "the counts of the tree don't add up";
     }
@@ -179,7 +186,7 @@ check_tree(checker *c, const ps_rrb *t)
 int
 ps_rrb_check(ps_state *st, const ps_rrb *t)
 {
-    checker c = {st, -1};
+    checker c = {.st = st, .all = true};
     const char *wrong = check_tree(&c, t);
     if (wrong != NULL) {
         PyErr_Format(PyExc_AssertionError, "RRB tree of %zd elements: %s", t->count, wrong);
@@ -191,7 +198,7 @@ ps_rrb_check(ps_state *st, const ps_rrb *t)
 void
 ps_rrb_check_or_abort(ps_state *st, const ps_rrb *t)
 {
-    checker c = {st, 20000};
+    checker c = {.st = st, .nodes_left = 5000};
     const char *wrong = check_tree(&c, t);
     if (wrong != NULL) {
         Py_FatalError(wrong);

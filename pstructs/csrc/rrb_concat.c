@@ -65,7 +65,8 @@ is_thin(ps_slot s)
 static int
 join_neighbours(ps_state *st, ps_rrb_list *l, int at, int level)
 {
-    ps_rrb_list both = {.n = 0};
+    ps_rrb_list both;
+    both.n = 0;
     joined j;
     int meet = 0;
     for (int i = at; i < at + 2; i++) {
@@ -109,14 +110,14 @@ join(ps_state *st, ps_rrb_body x, ps_rrb_body y, joined *out)
 {
     int level = x.level > y.level ? x.level : y.level, rc = -1;
     if (level == 0) {
-        *out = (joined){2,
-                        {ps_slot_incref(st, x.root), ps_slot_incref(st, y.root)},
-                        {x.count, y.count}};
+        *out = (joined){
+            2, {ps_slot_incref(st, x.root), ps_slot_incref(st, y.root)}, {x.count, y.count}};
         return 0;
     }
     ps_node *left = NULL, *right = NULL;
     Py_ssize_t left_sizes[PS_WIDTH], right_sizes[PS_WIDTH];
-    ps_rrb_list l = {.n = 0};
+    ps_rrb_list l;
+    l.n = 0;
     if (x.level == level) {
         left = ps_rrb_open(st, x.root, level);
         if (left == NULL) {
@@ -194,6 +195,13 @@ typedef struct {
     int n_leaf;
 } elements;
 
+static void
+elements_init(elements *e)
+{
+    e->n = e->n_leaf = 0;
+    e->gc = false;
+}
+
 static int
 elements_add(ps_state *st, elements *e, ps_slot leaf)
 {
@@ -250,7 +258,8 @@ push_elements(ps_state *st, ps_rrb_body *b, const elements *e, int at, int n, bo
 static int
 concat_small_right(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
 {
-    elements e = {.n = 0};
+    elements e;
+    elements_init(&e);
     ps_rrb r = {.n_head = a->n_head, .count = a->count + b->count};
     ps_rrb_body body = ps_rrb_body_share(st, ps_rrb_body_of(a));
     int rc = -1, at = 0;
@@ -269,6 +278,7 @@ concat_small_right(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
     }
     r.head = a->head ? ps_slot_incref(st, a->head) : 0;
     ps_rrb_set_body(&r, body);
+    r.regular = a->root == 0 || a->regular;
     *out = r;
     rc = 0;
 done:
@@ -283,7 +293,8 @@ done:
 static int
 concat_small_left(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
 {
-    elements e = {.n = 0};
+    elements e;
+    elements_init(&e);
     ps_rrb r = {.count = a->count + b->count};
     ps_rrb_body body = ps_rrb_body_share(st, ps_rrb_body_of(b));
     int rc = -1;
@@ -318,7 +329,8 @@ done:
 static int
 concat_large(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
 {
-    elements e = {.n = 0};
+    elements e;
+    elements_init(&e);
     ps_rrb r = {.n_head = a->n_head, .count = a->count + b->count};
     ps_rrb_body left = ps_rrb_body_share(st, ps_rrb_body_of(a));
     ps_rrb_body right = ps_rrb_body_share(st, ps_rrb_body_of(b));

@@ -142,7 +142,8 @@ ps_node *
 ps_rrb_splice(ps_state *st, ps_node *n, int level, const Py_ssize_t *sizes, int at, int remove,
               ps_slot child, Py_ssize_t child_size)
 {
-    ps_rrb_list l = {.n = 0};
+    ps_rrb_list l;
+    l.n = 0;
     ps_rrb_list_add(st, &l, n, sizes, 0, at);
     if (child) {
         l.slot[l.n] = child;

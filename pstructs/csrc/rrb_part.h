@@ -51,7 +51,7 @@ PS_INLINE void
 ps_rrb_set_body(ps_rrb *t, ps_rrb_body b)
 {
     t->root = b.root;
-    t->shift = (uint32_t)(b.level * PS_BITS);
+    t->shift = (uint16_t)(b.level * PS_BITS);
     t->body = b.count;
 }
 
@@ -108,7 +108,7 @@ ps_rrb_split(int total)
 /* ---- rrb_body.c: *b is replaced (its old root is dropped), or stays on error */
 /* A leaf (borrowed) of at least PS_RRB_HALF elements at one end. */
 int ps_rrb_body_push(ps_state *st, ps_rrb_body *b, ps_slot leaf, Py_ssize_t size, bool front);
-/* Take the leaf at one end out: *leaf is new, *size its elements. b is not empty. */
+/* Take the leaf at one end out: *leaf is new (0 on error), *size its elements. b is not empty. */
 int ps_rrb_body_pop(ps_state *st, ps_rrb_body *b, ps_slot *leaf, Py_ssize_t *size, bool front);
 /* Lower the root as long as it has too few children. */
 int ps_rrb_body_tighten(ps_state *st, ps_rrb_body *b);

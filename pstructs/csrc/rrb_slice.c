@@ -131,9 +131,7 @@ slice(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi, ps_rrb *out)
         }
         Py_ssize_t size = (Py_ssize_t)leaf->datamap;
         bool within = to <= begin + size;
-        int rc = within
-                     ? one_leaf(st, ps_slot_heap(leaf), size, from - begin, hi - lo, out)
-                     : 0;
+        int rc = within ? one_leaf(st, ps_slot_heap(leaf), size, from - begin, hi - lo, out) : 0;
         Py_DECREF(leaf);
         if (within) {
             return rc;
@@ -166,6 +164,7 @@ slice(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi, ps_rrb *out)
         goto error;
     }
     ps_rrb_set_body(&r, b);
+    r.regular = t->regular && body_lo == 0;
     *out = r;
     return 0;
 error:

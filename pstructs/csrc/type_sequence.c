@@ -52,20 +52,47 @@ push_numbers(ps_state *st, const Py_buffer *view, const sink *to)
         kind = kind == 'l' ? 'i' : 'I'; /* four bytes in a standard format */
     }
     switch (kind) {
-    case '?': EACH(unsigned char, PyBool_FromLong(x)); break;
-    case 'b': EACH(signed char, PyLong_FromLong(x)); break;
-    case 'B': EACH(unsigned char, PyLong_FromLong(x)); break;
-    case 'h': EACH(short, PyLong_FromLong(x)); break;
-    case 'H': EACH(unsigned short, PyLong_FromLong(x)); break;
-    case 'i': EACH(int, PyLong_FromLong(x)); break;
-    case 'I': EACH(unsigned int, PyLong_FromUnsignedLong(x)); break;
-    case 'l': EACH(long, PyLong_FromLong(x)); break;
-    case 'L': EACH(unsigned long, PyLong_FromUnsignedLong(x)); break;
-    case 'q': EACH(long long, PyLong_FromLongLong(x)); break;
-    case 'Q': EACH(unsigned long long, PyLong_FromUnsignedLongLong(x)); break;
-    case 'f': EACH(float, PyFloat_FromDouble((double)x)); break;
-    case 'd': EACH(double, PyFloat_FromDouble(x)); break;
-    default: return 0;
+    case '?':
+        EACH(unsigned char, PyBool_FromLong(x));
+        break;
+    case 'b':
+        EACH(signed char, PyLong_FromLong(x));
+        break;
+    case 'B':
+        EACH(unsigned char, PyLong_FromLong(x));
+        break;
+    case 'h':
+        EACH(short, PyLong_FromLong(x));
+        break;
+    case 'H':
+        EACH(unsigned short, PyLong_FromLong(x));
+        break;
+    case 'i':
+        EACH(int, PyLong_FromLong(x));
+        break;
+    case 'I':
+        EACH(unsigned int, PyLong_FromUnsignedLong(x));
+        break;
+    case 'l':
+        EACH(long, PyLong_FromLong(x));
+        break;
+    case 'L':
+        EACH(unsigned long, PyLong_FromUnsignedLong(x));
+        break;
+    case 'q':
+        EACH(long long, PyLong_FromLongLong(x));
+        break;
+    case 'Q':
+        EACH(unsigned long long, PyLong_FromUnsignedLongLong(x));
+        break;
+    case 'f':
+        EACH(float, PyFloat_FromDouble((double)x));
+        break;
+    case 'd':
+        EACH(double, PyFloat_FromDouble(x));
+        break;
+    default:
+        return 0;
     }
     return rc < 0 ? -1 : 1;
 }
@@ -86,8 +113,18 @@ static int
 push_all(ps_state *st, PyObject *source, const sink *to)
 {
     if (PyList_CheckExact(source)) {
-        /* Allocating may run the collector, and that anything: look at the size each time. */
-        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(source); i++) {
+        /* Allocating may run the collector, and that anything: look at the list each time. */
+        Py_ssize_t i = 0;
+        while (to->builder != NULL && i < PyList_GET_SIZE(source)) {
+            Py_ssize_t taken =
+                ps_rrb_builder_take(st, to->builder, ((PyListObject *)source)->ob_item + i,
+                                    PyList_GET_SIZE(source) - i);
+            if (taken < 0) {
+                return -1;
+            }
+            i += taken;
+        }
+        for (; i < PyList_GET_SIZE(source); i++) {
             if (sink_push(st, to, Py_NewRef(PyList_GET_ITEM(source, i))) < 0) {
                 return -1;
             }
@@ -95,7 +132,16 @@ push_all(ps_state *st, PyObject *source, const sink *to)
         return 0;
     }
     if (PyTuple_CheckExact(source)) {
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(source); i++) {
+        Py_ssize_t i = 0;
+        while (to->builder != NULL && i < PyTuple_GET_SIZE(source)) {
+            Py_ssize_t taken = ps_rrb_builder_take(st, to->builder, &PyTuple_GET_ITEM(source, i),
+                                                   PyTuple_GET_SIZE(source) - i);
+            if (taken < 0) {
+                return -1;
+            }
+            i += taken;
+        }
+        for (; i < PyTuple_GET_SIZE(source); i++) {
             if (sink_push(st, to, Py_NewRef(PyTuple_GET_ITEM(source, i))) < 0) {
                 return -1;
             }

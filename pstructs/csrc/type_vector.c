@@ -49,7 +49,13 @@ ps_vector_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     bool exact = type->tp_dealloc == ps_vector_dealloc;
     /* The collector may have cleared the type already, when all die together. */
-    ps_state *st = ps_vector_state_slow(self);
+    ps_state *st;
+    if (PS_LIKELY(exact && ((PyHeapTypeObject *)type)->ht_module != NULL)) {
+        st = PyModule_GetState(((PyHeapTypeObject *)type)->ht_module);
+    }
+    else {
+        st = ps_vector_state_slow(self);
+    }
     if (((ps_vector *)self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -197,9 +203,16 @@ out_of_range(Py_ssize_t i)
 static int
 parse_index(PyObject *o, Py_ssize_t count, bool end, Py_ssize_t *i)
 {
-    Py_ssize_t given = PyNumber_AsSsize_t(o, PyExc_IndexError);
-    if (given == -1 && PyErr_Occurred()) {
-        return -1;
+    Py_ssize_t given;
+    int64_t n;
+    if (PS_LIKELY(PyLong_CheckExact(o)) && PS_LIKELY(ps_long_as_int64(o, &n))) {
+        given = (Py_ssize_t)n;
+    }
+    else {
+        given = PyNumber_AsSsize_t(o, PyExc_IndexError);
+        if (given == -1 && PyErr_Occurred()) {
+            return -1;
+        }
     }
     *i = given < 0 ? given + count : given;
     if (*i < 0 || *i > count - !end) {
@@ -344,8 +357,7 @@ vector_append(PyObject *self, PyObject *value)
 {
     ps_state *st = ps_vector_state(self);
     ps_rrb r;
-    return ps_rrb_push_back(st, ps_vector_tree(self), value, &r) < 0 ? NULL
-                                                                     : ps_vector_new(st, r);
+    return ps_rrb_push_back(st, ps_vector_tree(self), value, &r) < 0 ? NULL : ps_vector_new(st, r);
 }
 
 static PyObject *
@@ -633,7 +645,8 @@ static PyMethodDef vector_methods[] = {
     {"prepend", vector_appendleft, METH_O,
      "prepend($self, val, /)\n--\n\nThe same as appendleft()."},
     {"extendleft", vector_extendleft, METH_O,
-     "extendleft($self, obj, /)\n--\n\nA vector with the elements of obj put before the front, one "
+     "extendleft($self, obj, /)\n--\n\nA vector with the elements of obj put before the front, "
+     "one "
      "after the other,\nso that they stand there in reverse.\n\nCost: O(elements of obj)."},
     {"pop", vector_pop, METH_NOARGS,
      "pop($self, /)\n--\n\nA vector without the last element.\n\nCost: amortised O(1)."},
@@ -667,7 +680,8 @@ static PyMethodDef vector_methods[] = {
      "and a value or function."},
     {"evolver", vector_evolver, METH_NOARGS,
      "evolver($self, /)\n--\n\nA mutable builder that starts from this vector."},
-    {"copy", vector_copy, METH_NOARGS, "copy($self, /)\n--\n\nThe vector itself: it never changes."},
+    {"copy", vector_copy, METH_NOARGS,
+     "copy($self, /)\n--\n\nThe vector itself: it never changes."},
     {"__copy__", vector_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nThe vector itself."},
     {"__reduce__", vector_reduce, METH_NOARGS,
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
@@ -683,18 +697,19 @@ static PyMemberDef vector_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-PyDoc_STRVAR(vector_doc,
-             "PVector(iterable=(), /)\n--\n\n"
-             "A persistent vector: every update returns a new vector and the old one stays valid.\n\n"
-             "It equals a list of equal elements, and hashes as the tuple of them.\n\n"
-             "Cost: index and set O(log32 n); append and pop at both ends amortised O(1);\n"
-             "concatenation, slice, insert and delete O(log n); building O(n).\n\n"
-             "Examples\n--------\n"
-             ">>> from pstructs import v\n"
-             ">>> old = v(1, 2, 3)\n"
-             ">>> new = old.set(0, 9) + old[1:]\n"
-             ">>> old, new\n"
-             "(pvector([1, 2, 3]), pvector([9, 2, 3, 2, 3]))\n");
+PyDoc_STRVAR(
+    vector_doc,
+    "PVector(iterable=(), /)\n--\n\n"
+    "A persistent vector: every update returns a new vector and the old one stays valid.\n\n"
+    "It equals a list of equal elements, and hashes as the tuple of them.\n\n"
+    "Cost: index and set O(log32 n); append and pop at both ends amortised O(1);\n"
+    "concatenation, slice, insert and delete O(log n); building O(n).\n\n"
+    "Examples\n--------\n"
+    ">>> from pstructs import v\n"
+    ">>> old = v(1, 2, 3)\n"
+    ">>> new = old.set(0, 9) + old[1:]\n"
+    ">>> old, new\n"
+    "(pvector([1, 2, 3]), pvector([9, 2, 3, 2, 3]))\n");
 
 static PyType_Slot vector_slots[] = {
     {Py_tp_doc, (void *)vector_doc},
@@ -720,8 +735,8 @@ static PyType_Slot vector_slots[] = {
 static PyType_Spec vector_spec = {
     .name = "pstructs.PVector",
     .basicsize = sizeof(ps_vector),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
-             Py_TPFLAGS_SEQUENCE | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_SEQUENCE |
+             Py_TPFLAGS_IMMUTABLETYPE,
     .slots = vector_slots,
 };
 

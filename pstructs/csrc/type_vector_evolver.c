@@ -120,8 +120,7 @@ static int
 parse_index(ps_vector_evolver *e, PyObject *o, bool end, Py_ssize_t *i)
 {
     if (!PyIndex_Check(o)) {
-        PyErr_Format(PyExc_TypeError, "Indices must be integers, not %.200s",
-                     Py_TYPE(o)->tp_name);
+        PyErr_Format(PyExc_TypeError, "Indices must be integers, not %.200s", Py_TYPE(o)->tp_name);
         return -1;
     }
     Py_ssize_t given = PyNumber_AsSsize_t(o, PyExc_IndexError);

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pstructs
-from pstructs import m, partition, pmap, pset, s, stable_hash
+from pstructs import m, partition, pmap, pset, pvector, s, stable_hash, v
 from support.wilful_keys import Key, colliding
 
 
@@ -62,6 +62,9 @@ class Case:
         self.set: Any = pset(self.keys)
         self.other_set: Any = pset(kind.other)
         self.builtin = set(kind.other)
+        self.elements = kind.keys * 40
+        self.vector: Any = pvector(self.elements)
+        self.cut: Any = self.vector[77:-3]
         self.pickled = pickle.dumps(self.map)
         self.state = (dict(self.dict), set(self.keys))
 
@@ -74,6 +77,8 @@ class Case:
         expected, elements = self.state
         assert self.map == expected == self.same and self.set == elements
         assert self.other == self.other_dict
+        _core._check(self.vector)
+        assert self.vector == self.elements and self.cut == self.elements[77:-3]
 
 
 def evolve(c: Case) -> Any:
@@ -96,6 +101,17 @@ def evolve_set(c: Case) -> Any:
     e.remove(c.keys[3])
     made = e.persistent()
     e.add(c.missing)
+    return made, e.persistent()
+
+
+def evolve_vector(c: Case) -> Any:
+    e = c.vector.evolver()
+    for i, k in enumerate(c.keys):
+        e[i * 37 % len(c.elements)] = k
+        e.append(c.value)
+    del e[5], e[7:20]
+    made = e.persistent()
+    e.insert(100, c.missing).extend(c.keys).remove(c.missing)
     return made, e.persistent()
 
 
@@ -174,6 +190,29 @@ SAFE: dict[str, Callable[[Case], Any]] = {
     "set_disjoint": lambda c: c.set.isdisjoint(c.other_set),
     "set_methods": lambda c: c.set.union(c.keys, c.builtin).intersection(c.builtin).difference([]),
     "stable_hash_of_a_set": lambda c: stable_hash(pset(range(20))),
+    "pvector": lambda c: (pvector(c.elements), pvector(iter(c.keys)), v(*c.keys)),
+    "pvector_numbers": lambda c: pvector(b"0123456789" * 20),
+    "vector_append": lambda c: c.vector.append(c.value),
+    "vector_appends": lambda c: repeat(c.vector, 70, lambda a: a.append(c.value)),
+    "vector_appendlefts": lambda c: repeat(c.vector, 70, lambda a: a.appendleft(c.value)),
+    "vector_pops": lambda c: repeat(c.cut, 70, lambda a: a.pop()),
+    "vector_poplefts": lambda c: repeat(c.cut, 70, lambda a: a.popleft()),
+    "vector_extend": lambda c: (c.vector.extend(c.keys), c.vector.extendleft(c.keys)),
+    "vector_set": lambda c: (c.vector.set(0, 1), c.vector.set(500, [c.value])),
+    "vector_mset": lambda c: c.vector.mset(0, c.value, 300, [1], 301, 2),
+    "vector_join": lambda c: (c.vector + c.cut, c.cut + c.vector, c.cut * 5),
+    "vector_join_small": lambda c: (c.vector[:40] + c.cut, c.cut + c.vector[3:40]),
+    "vector_slice": lambda c: (c.vector[100:-100], c.vector[::3], c.vector[500:510]),
+    "vector_insert": lambda c: c.vector.insert(333, c.value),
+    "vector_delete": lambda c: (c.vector.delete(333), c.cut.delete(3, 500)),
+    "vector_remove": lambda c: c.vector.remove(c.keys[-1]),
+    "vector_read": lambda c: (c.vector[77], c.cut[77], c.vector.tolist(), c.vector._totuple()),
+    "vector_search": lambda c: (c.missing in c.vector, c.vector.count(c.keys[3])),
+    "vector_iterate": lambda c: (walk(c.vector), walk(reversed(c.cut))),
+    "vector_compare": lambda c: (c.vector == c.elements, c.cut == c.vector[77:-3]),
+    "vector_repr": lambda c: repr(c.cut[:50]),
+    "vector_reduce": lambda c: c.vector.__reduce__(),
+    "evolve_vector": evolve_vector,
     "pickle_reduce": lambda c: (c.map.__reduce__(), c.set.__reduce__()),
 }
 HASHABLE: dict[str, Callable[[Case], Any]] = {
@@ -182,6 +221,7 @@ HASHABLE: dict[str, Callable[[Case], Any]] = {
     "items_sub": lambda c: c.map.items() - c.related.items(),
     "items_xor": lambda c: c.map.items() ^ c.other.items(),
     "items_or": lambda c: c.map.items() | c.related.items(),
+    "vector_hash": lambda c: hash(pvector(c.keys)),
     "a_map_as_a_key": lambda c: pmap({c.map: 1})[c.same],
 }
 # Python's own code between us and the allocator: for leaks only.
@@ -195,6 +235,14 @@ THROUGH_PYTHON: dict[str, Callable[[Case], Any]] = {
     "key_error": lambda c: fails(KeyError, lambda: c.map[c.missing]),
     "remove_error": lambda c: fails(KeyError, lambda: c.map.remove(c.missing)),
     "attribute": lambda c: hasattr(c.map, "no_such_attribute"),
+    "vector_errors": lambda c: (
+        fails(IndexError, lambda: c.vector[-5000]),
+        fails(IndexError, lambda: c.vector.set(5000, 1)),
+        fails(ValueError, lambda: c.vector.remove(c.missing)),
+        fails(ZeroDivisionError, lambda: pvector(1 // (i - 70) for i in range(100))),
+        fails(ZeroDivisionError, lambda: c.vector.extend(1 // (i - 70) for i in range(100))),
+    ),
+    "vector_deepcopy": lambda c: copy.deepcopy(c.vector),
     "order": lambda c: fails(TypeError, lambda: c.map < c.map),
 }
 
@@ -204,6 +252,12 @@ def remove_all(c: Case) -> None:
     for k in c.keys:
         a = a.remove(k)
     assert not a
+
+
+def repeat(a: Any, times: int, do: Callable[[Any], Any]) -> Any:
+    for _ in range(times):
+        a = do(a)
+    return a
 
 
 def fails(error: type[Exception], f: Callable[[], Any]) -> None:
