@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any
 
 from pstructs._core import (
+    MapRecord,
     PDeque,
     PList,
     PMap,
@@ -156,7 +157,7 @@ def thaw(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-        A `PVector` becomes a list, a `PMap` a dict, a `PSet` a set, a tuple a tuple of thawed
+        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a tuple of thawed
         elements; values of pyrsistent, immutables and rpds as their counterparts here. Lists,
         deques and bags that are persistent have no plain counterpart and stay as they are.
     strict : bool
@@ -182,7 +183,7 @@ def thaw(o: Any, strict: bool = True) -> Any:
         return o
     if isinstance(o, PVector) or (strict and cls is list):
         return [thaw(v, strict) for v in o]
-    if isinstance(o, PMap) or (strict and cls is dict):
+    if isinstance(o, PMap | MapRecord) or (strict and cls is dict):
         return {k: thaw(v, strict) for k, v in o.items()}
     if cls is tuple:
         new, changed = _changed(o, lambda v: thaw(v, strict))
