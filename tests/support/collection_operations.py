@@ -13,13 +13,13 @@ from typing import Any
 
 import pstructs
 from pstructs import m, partition, pmap, pset, pvector, s, stable_hash, v
-from support.sorted_operations import SORTED, SORTED_HASHABLE, SORTED_THROUGH_PYTHON, SortedCase
 from support.linear_operations import (
     LINEAR,
     LINEAR_HASHABLE,
     LINEAR_THROUGH_PYTHON,
     LinearCase,
 )
+from support.sorted_operations import SORTED, SORTED_HASHABLE, SORTED_THROUGH_PYTHON, SortedCase
 from support.wilful_keys import Key, colliding
 
 
