@@ -157,16 +157,9 @@ def thaw(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-    <<<<<<< HEAD
-        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a
-        tuple of thawed elements; values of pyrsistent, immutables and rpds as their
-        counterparts here. Lists, deques and bags that are persistent have no plain counterpart
-        and stay as they are.
-    =======
         A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a tuple
         of thawed elements; values of pyrsistent, immutables and rpds as their counterparts here.
         Lists, deques and bags that are persistent have no plain counterpart and stay as they are.
-    >>>>>>> records
     strict : bool
         Look into lists and dicts, too.
 
