@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
-from pstructs._core import PMap, PSet, PVector, _diff, _patch, pmap
+from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, PVector, _diff, _patch
 from pstructs.vector_diffs import VectorDiff, diff_vectors, patch_vector
 
 __all__ = ["ABSENT", "Absent", "Diff", "diff", "patch"]
@@ -40,11 +40,11 @@ class Diff(NamedTuple, Generic[C, M]):
 
     Attributes
     ----------
-    added : PMap or PSet
+    added : PMap, PSet, PSortedMap or PSortedSet
         Entries (elements, for sets) that only the second collection has.
-    removed : PMap or PSet
+    removed : PMap, PSet, PSortedMap or PSortedSet
         Entries that only the first one has.
-    changed : PMap
+    changed : PMap or PSortedMap
         Key to `(old, new)` for keys of both with different values. Empty for sets.
     """
 
@@ -75,7 +75,8 @@ class Diff(NamedTuple, Generic[C, M]):
         >>> patch(b, diff(a, b).inverse())
         pmap({'x': 1})
         """
-        changed: Any = pmap({k: (new, old) for k, (old, new) in self.changed.items()})  # type: ignore[attr-defined]
+        pairs = {k: (new, old) for k, (old, new) in self.changed.items()}  # type: ignore[attr-defined]
+        changed: Any = self.changed.update(pairs)  # type: ignore[attr-defined]
         return Diff(self.removed, self.added, changed)
 
 
@@ -83,6 +84,14 @@ class Diff(NamedTuple, Generic[C, M]):
 def diff(a: PMap[K, V], b: PMap[K, V]) -> Diff[PMap[K, V], PMap[K, tuple[V, V]]]: ...
 @overload
 def diff(a: PSet[K], b: PSet[K]) -> Diff[PSet[K], PMap[K, tuple[K, K]]]: ...
+@overload
+def diff(
+    a: PSortedMap[K, V], b: PSortedMap[K, V]
+) -> Diff[PSortedMap[K, V], PSortedMap[K, tuple[V, V]]]: ...
+@overload
+def diff(
+    a: PSortedSet[K], b: PSortedSet[K]
+) -> Diff[PSortedSet[K], PSortedMap[K, tuple[K, K]]]: ...
 @overload
 def diff(a: PVector[K], b: PVector[K]) -> VectorDiff[K]: ...
 def diff(a: Any, b: Any) -> Any:
@@ -93,8 +102,8 @@ def diff(a: Any, b: Any) -> Any:
 
     Parameters
     ----------
-    a, b : PMap, PSet or PVector
-        The collections to compare, of one kind.
+    a, b : PMap, PSet, PVector, PSortedMap or PSortedSet
+        The collections to compare: two of one kind; sorted ones in one order.
 
     Returns
     -------
@@ -106,7 +115,7 @@ def diff(a: Any, b: Any) -> Any:
     Raises
     ------
     TypeError
-        When `a` and `b` are not two PMaps, two PSets or two PVectors.
+        When `a` and `b` are not of one kind, or sorted by different key functions.
 
     Notes
     -----
@@ -134,6 +143,14 @@ def patch(a: PMap[K, V], d: Diff[PMap[K, V], PMap[K, tuple[V, V]]]) -> PMap[K, V
 @overload
 def patch(a: PSet[K], d: Diff[PSet[K], PMap[K, tuple[K, K]]]) -> PSet[K]: ...
 @overload
+def patch(
+    a: PSortedMap[K, V], d: Diff[PSortedMap[K, V], PSortedMap[K, tuple[V, V]]]
+) -> PSortedMap[K, V]: ...
+@overload
+def patch(
+    a: PSortedSet[K], d: Diff[PSortedSet[K], PSortedMap[K, tuple[K, K]]]
+) -> PSortedSet[K]: ...
+@overload
 def patch(a: PVector[K], d: VectorDiff[K]) -> PVector[K]: ...
 def patch(a: Any, d: Any) -> Any:
     """Apply a diff to a map, set or vector.
@@ -145,14 +162,14 @@ def patch(a: Any, d: Any) -> Any:
 
     Parameters
     ----------
-    a : PMap, PSet or PVector
+    a : PMap, PSet, PVector, PSortedMap or PSortedSet
         What to change.
     d : Diff or VectorDiff
         From `diff`, or any `(added, removed, changed)` triple.
 
     Returns
     -------
-    PMap, PSet or PVector
+    PMap, PSet, PVector, PSortedMap or PSortedSet
         Shares all that the diff does not touch with `a`; `a` itself when nothing changes.
 
     Notes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from pstructs._core import PMap, PSet, PVector, _merge, pmap, pset
+from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, PVector, _merge, pmap, pset
 from pstructs.diffs import ABSENT
 from pstructs.errors import MergeConflictError
 from pstructs.vector_diffs import merge_vectors
@@ -38,6 +38,20 @@ def merge(
 ) -> PSet[K]: ...
 @overload
 def merge(
+    base: PSortedMap[K, V],
+    ours: PSortedMap[K, V],
+    theirs: PSortedMap[K, V],
+    resolve: Callable[[K, Any, Any, Any], Any] | None = None,
+) -> PSortedMap[K, V]: ...
+@overload
+def merge(
+    base: PSortedSet[K],
+    ours: PSortedSet[K],
+    theirs: PSortedSet[K],
+    resolve: Callable[[K, Any, Any, Any], Any] | None = None,
+) -> PSortedSet[K]: ...
+@overload
+def merge(
     base: PVector[K],
     ours: PVector[K],
     theirs: PVector[K],
@@ -60,7 +74,7 @@ def merge(
 
     Parameters
     ----------
-    base : PMap, PSet or PVector
+    base : PMap, PSet, PVector, PSortedMap or PSortedSet
         What both sides started from.
     ours, theirs : PMap or PSet
         The two versions.
@@ -70,7 +84,7 @@ def merge(
 
     Returns
     -------
-    PMap, PSet or PVector
+    PMap, PSet, PVector, PSortedMap or PSortedSet
         Shares all that theirs did not change with `ours`.
 
     Raises
@@ -79,7 +93,7 @@ def merge(
         When there are conflicts and no resolver. Its `conflicts` holds one
         `(key, base, ours, theirs)` for each.
     TypeError
-        When the three are not all PMaps, all PSets or all PVectors.
+        When the three are not of one kind, or sorted by different key functions.
 
     Notes
     -----
@@ -136,11 +150,11 @@ def merge_nested(key: Any, base: Any, ours: Any, theirs: Any) -> Any:
     >>> sorted(merged["user"].items())
     [('age', 37), ('name', 'Ada L.')]
     """
-    kinds: tuple[Any, ...] = (PMap, PSet)
+    kinds: tuple[Any, ...] = (PMap, PSet, PSortedMap, PSortedSet)
     for kind in kinds:
         if isinstance(ours, kind) and isinstance(theirs, kind):
             if base is ABSENT:
-                base = pmap() if kind is PMap else pset()
+                base = _empty(kind, ours)
             if isinstance(base, kind):
                 try:
                     return merge(base, ours, theirs, merge_nested)
@@ -148,6 +162,13 @@ def merge_nested(key: Any, base: Any, ours: Any, theirs: Any) -> Any:
                     message = f"under key {key!r}: {error}"
                     raise MergeConflictError(message, error.conflicts) from None
     raise _conflict_error([(key, base, ours, theirs)])
+
+
+def _empty(kind: Any, like: Any) -> Any:
+    """Return the empty collection of that kind, in the order of `like`."""
+    if kind in (PMap, PSet):
+        return pmap() if kind is PMap else pset()
+    return like.slice(0, 0)
 
 
 def _conflict_error(conflicts: list[tuple[Any, Any, Any, Any]]) -> MergeConflictError:

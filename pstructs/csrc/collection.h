@@ -48,6 +48,10 @@ PyObject *ps_collection_new(ps_state *st, int width, ps_tree t);
 /* The same for a subclass (or PMap / PSet themselves). */
 PyObject *ps_collection_new_of(ps_state *st, PyTypeObject *type, int width, ps_tree t);
 
+/* __copy__ of PMap and PSet: the collection itself; for an instance of a subclass, which may
+ * have attributes, a new one with the same root and its state. */
+PyObject *ps_collection_copy(PyObject *self, PyObject *unused);
+
 /* tp_dealloc and tp_traverse of PMap and PSet; tp_dealloc of views. */
 void ps_collection_dealloc(PyObject *self);
 void ps_view_dealloc(PyObject *self);
@@ -168,6 +172,34 @@ PyObject *ps_key_error(PyObject *key);
 int ps_parse_args(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                   const char *const *names, int n_required, int n_names, PyObject **out);
 
+/* The one argument of a FASTCALL | KEYWORDS method, by position or by name; borrowed. NULL with
+ * a TypeError. */
+PS_INLINE PyObject *
+ps_one_arg(const char *function, const char *name, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames)
+{
+    PyObject *argument;
+    if (PS_LIKELY(nargs == 1 && kwnames == NULL)) {
+        return args[0];
+    }
+    return ps_parse_args(function, args, nargs, kwnames, &name, 1, 1, &argument) < 0 ? NULL
+                                                                                     : argument;
+}
+
+/* Define <method>_named, a FASTCALL | KEYWORDS method with one argument, from one like METH_O. */
+#define PS_NAMED_ARG(method, function, name)                                                      \
+    static PyObject *method##_named(PyObject *self, PyObject *const *args, Py_ssize_t nargs,      \
+                                    PyObject *kwnames)                                            \
+    {                                                                                             \
+        PyObject *argument = ps_one_arg(function, name, args, nargs, kwnames);                    \
+        return argument == NULL ? NULL : method(self, argument);                                  \
+    }
+#define PS_NAMED(method)                                                                          \
+    (PyCFunction)(void (*)(void))(method##_named), METH_FASTCALL | METH_KEYWORDS
+
+/* The method transform(*transformations): pstructs._transformations does it. */
+PyObject *ps_transform(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+
 /* New iterator over a tree (shares its root). */
 PyObject *ps_iterator_new(ps_state *st, ps_tree t, int width, ps_kind kind);
 /* New view of a map. */
@@ -200,6 +232,9 @@ PyObject *ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs
                        PyObject *kwnames);
 PyObject *ps_check(PyObject *module, PyObject *collection);
 
+/* type_record.c: (class, dict) -> a record of the class, nothing checked. */
+PyObject *ps_record_make(PyObject *module, PyObject *args);
+
 /* type_diff.c: Python functions of the module. */
 PyObject *ps_diff(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *ps_patch(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
@@ -210,6 +245,7 @@ int ps_set_type_init(ps_state *st, PyObject *module);
 int ps_evolver_types_init(ps_state *st, PyObject *module);
 int ps_view_types_init(ps_state *st, PyObject *module);
 int ps_iterator_type_init(ps_state *st, PyObject *module);
+int ps_record_types_init(ps_state *st, PyObject *module);
 
 /* All of the above, and the empty collections. */
 int ps_types_init(ps_state *st, PyObject *module);

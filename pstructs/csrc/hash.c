@@ -266,7 +266,8 @@ encode_registered(ps_state *st, PyObject *key, PyObject *pair)
     if (encoded == NULL) {
         return NULL;
     }
-    int stable = ps_hash_is_stable(st, encoded);
+    bool by_parts = PyTuple_GET_ITEM(pair, 2) == Py_True;
+    int stable = by_parts ? 1 : ps_hash_is_stable(st, encoded);
     if (stable == 0) {
         ps_raise(st, "CodecError",
                  "the key codec %R encoded a '%.200s' as a '%.200s', which is no stable key: "

@@ -56,6 +56,10 @@ typedef int (*ps_hash_collection)(ps_state *st, PyObject *collection, int which,
 /* Whether every key and value inside is stable (ps_hash_is_stable_nested): 1, 0; -1 error. */
 typedef int (*ps_stable_collection)(ps_state *st, PyObject *collection, int depth);
 
+/* For an object that equals one of our collections without being one: *plain becomes a new
+ * reference to that collection. 1, 0: no such object, -1. */
+typedef int (*ps_hash_stand_in)(ps_state *st, PyObject *key, PyObject **plain);
+
 #define PS_HASH_CLASSES 12
 #define PS_HASH_NAMES 24
 
@@ -63,10 +67,11 @@ typedef int (*ps_stable_collection)(ps_state *st, PyObject *collection, int dept
 typedef struct {
     ps_hash_collection collection_hook; /* set by the types layer; NULL: like any object */
     ps_stable_collection stable_hook;
+    ps_hash_stand_in stand_in_hook;
     PyObject *classes[PS_HASH_CLASSES]; /* Decimal, UUID...: found once their module is loaded */
     PyObject *names[PS_HASH_NAMES];     /* interned strings */
     PyObject *canonical;                /* the module pstructs._canonical, once needed */
-    PyObject *key_types;                /* dict: type -> (name, encode) */
+    PyObject *key_types;                /* dict: type -> (name, encode, by parts) */
     PyObject *heap_types; /* dict: id(type) -> weak reference, types hashed heap-only */
     Py_ssize_t heap_types_sweep; /* size of heap_types at which dead entries are swept */
 } ps_hash_state;

@@ -61,6 +61,7 @@ ps_hash_clear(ps_state *st)
     ps_hash_state *s = &st->hash;
     s->collection_hook = NULL;
     s->stable_hook = NULL;
+    s->stand_in_hook = NULL;
     for (int i = 0; i < PS_HASH_CLASSES; i++) {
         Py_CLEAR(s->classes[i]);
     }
@@ -74,6 +75,19 @@ ps_hash_clear(ps_state *st)
 
 /* ---- stable? */
 
+/* New reference: an object with the parts of key that decide whether it is stable. A codec that
+ * is not by parts encodes to stable keys only, or fails when the key is hashed. */
+static PyObject *
+parts_of(PyObject *key, ps_as as, PyObject *detail)
+{
+    if (as == PS_AS_PLAIN) {
+        return Py_NewRef(detail);
+    }
+    return PyTuple_GET_ITEM(detail, 2) == Py_True
+               ? PyObject_CallOneArg(PyTuple_GET_ITEM(detail, 1), key)
+               : Py_NewRef(Py_None);
+}
+
 /* Borrowed: the first heap-only part of key, NULL when there is none; *failed on an exception.
  * A part of a container is kept alive by it; part of an encoded key never is heap-only. */
 static PyObject *
@@ -82,7 +96,7 @@ find_heap_only(ps_state *st, PyObject *key, int depth, bool *failed)
     if (PyUnicode_CheckExact(key) || PyLong_CheckExact(key)) {
         return NULL;
     }
-    PyObject *detail, *found = NULL, *iterator = NULL, *element;
+    PyObject *detail, *found = NULL, *iterator = NULL, *element, *inner;
     if (depth > PS_HASH_MAX_DEPTH) {
         PyErr_SetString(PyExc_RecursionError, "maximum depth exceeded in a nested key");
         *failed = true;
@@ -93,7 +107,6 @@ find_heap_only(ps_state *st, PyObject *key, int depth, bool *failed)
         return NULL;
     }
     ps_as as = ps_hash_classify(st, key, &detail);
-    Py_XDECREF(detail);
     int stable;
     switch (as) {
     case PS_AS_ERROR:
@@ -123,9 +136,17 @@ find_heap_only(ps_state *st, PyObject *key, int depth, bool *failed)
         Py_XDECREF(iterator);
         *failed = *failed || PyErr_Occurred();
         break;
+    case PS_AS_PLAIN:
+    case PS_AS_REGISTERED:
+        inner = parts_of(key, as, detail);
+        *failed = inner == NULL;
+        found = *failed || find_heap_only(st, inner, depth + 1, failed) == NULL ? NULL : key;
+        Py_XDECREF(inner);
+        break;
     default:
         break;
     }
+    Py_XDECREF(detail);
     Py_LeaveRecursiveCall();
     return found;
 }
@@ -166,14 +187,27 @@ static PyObject *
 innermost_heap_only(ps_state *st, PyObject *key, int depth)
 {
     bool failed = false;
-    PyObject *found = find_heap_only(st, key, depth, &failed), *inner = NULL;
+    PyObject *found = find_heap_only(st, key, depth, &failed), *inner = NULL, *detail;
     if (failed) {
         return NULL;
     }
     if (found == NULL) {
         found = key;
     }
-    if (Py_TYPE(found) != st->map && Py_TYPE(found) != st->set) {
+    ps_as as = ps_hash_classify(st, found, &detail);
+    if (as == PS_AS_ERROR) {
+        return NULL;
+    }
+    if (as == PS_AS_PLAIN || as == PS_AS_REGISTERED) {
+        PyObject *holder = parts_of(found, as, detail);
+        inner = holder == NULL ? NULL : innermost_heap_only(st, holder, depth + 1);
+        Py_XDECREF(holder);
+        Py_DECREF(detail);
+        return inner;
+    }
+    Py_XDECREF(detail);
+    PyTypeObject *type = Py_TYPE(found);
+    if (type != st->map && type != st->set && type != st->sorted_map && type != st->sorted_set) {
         return Py_NewRef(found);
     }
     PyObject *parts = collection_parts(found);
@@ -324,7 +358,9 @@ ps_py_register_key_type(PyObject *module, PyObject *args)
     ps_state *st = ps_state_of_module(module);
     PyTypeObject *cls;
     PyObject *name, *encode;
-    if (!PyArg_ParseTuple(args, "O!UO:_register_key_type", &PyType_Type, &cls, &name, &encode)) {
+    int by_parts = 0;
+    if (!PyArg_ParseTuple(args, "O!UO|p:_register_key_type", &PyType_Type, &cls, &name, &encode,
+                          &by_parts)) {
         return NULL;
     }
     if (!PyCallable_Check(encode)) {
@@ -351,7 +387,7 @@ ps_py_register_key_type(PyObject *module, PyObject *args)
                         "first use as key",
                         cls->tp_name);
     }
-    PyObject *pair = PyTuple_Pack(2, name, encode);
+    PyObject *pair = PyTuple_Pack(3, name, encode, by_parts ? Py_True : Py_False);
     if (pair == NULL) {
         return NULL;
     }

@@ -34,7 +34,7 @@ typedef enum {
     PS_AS_NONE = PS_AS_BASES,
     PS_AS_ELLIPSIS,
     PS_AS_MEMORYVIEW,
-    PS_AS_PLAIN,      /* a number of another library: hash the plain object instead */
+    PS_AS_PLAIN,      /* equals a plain object (a number, a map): hash that one instead */
     PS_AS_REGISTERED, /* hash the registered pair instead */
     PS_AS_OTHER,      /* heap-only */
 } ps_as;
@@ -65,7 +65,7 @@ enum {
 
 /* ---- hash_types.c */
 /* How key hashes. *detail, to be released by the caller: a new reference to the plain object
- * (PS_AS_PLAIN), to the pair (name, encode) (PS_AS_REGISTERED), else NULL. Runs user code. */
+ * (PS_AS_PLAIN), to (name, encode, by parts) (PS_AS_REGISTERED), else NULL. Runs user code. */
 ps_as ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail);
 /* Borrowed: the class behind a base. NULL while the module that defines it is not loaded, or
  * with an exception. */

@@ -3,6 +3,7 @@
  *     exact type of the domain                 its rule
  *     subclass that inherits __hash__          the rule of the base it inherits it from
  *     subclass with a __hash__ of its own      asked: equal to the base's answer? the base's rule
+ *     record that is a Mapping                 the rule of the map that it equals
  *     number of another library (numbers ABC)  asked: equal to the plain number's hash? that one
  *     registered key type                      the registered name and what it encodes to
  *     anything else                            heap-only, by hash(obj)
@@ -343,6 +344,13 @@ ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail)
             }
         }
     }
+    for (int set = 0; st->hash.collection_hook != NULL && set < 2; set++) {
+        /* Equal to a PMap or PSet of the same contents, so hashed as one. */
+        PyTypeObject *sorted = set ? st->sorted_set : st->sorted_map;
+        if (PyType_IsSubtype(type, sorted) && type->tp_hash == sorted->tp_hash) {
+            return set ? PS_AS_SET : PS_AS_MAP;
+        }
+    }
     for (int i = PS_AS_DATETIME; i <= PS_AS_UUID; i++) {
         if ((PyObject *)type == st->hash.classes[i - LAZY_FIRST]) {
             return (ps_as)i;
@@ -362,6 +370,9 @@ ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail)
             return PS_AS_ERROR;
         }
     }
-    int plain = plain_number(st, key, detail);
+    int plain = st->hash.stand_in_hook == NULL ? 0 : st->hash.stand_in_hook(st, key, detail);
+    if (plain == 0) {
+        plain = plain_number(st, key, detail);
+    }
     return plain < 0 ? PS_AS_ERROR : plain > 0 ? PS_AS_PLAIN : PS_AS_OTHER;
 }

@@ -2,6 +2,9 @@
 #include "collection_vector.h"
 #include "hash.h"
 #include "pack.h"
+#include "sorted.h"
+#include "type_deque.h"
+#include "type_list.h"
 
 static struct PyModuleDef core_module;
 
@@ -118,12 +121,32 @@ static PyMethodDef core_methods[] = {
      "A PSet of the elements of iterable. pre_size has no effect.\n\n"
      "Cost: O(n); O(1) for a PSet."},
     {"s", FASTCALL(ps_s), METH_FASTCALL, "s(*elements)\n--\n\nA PSet of the arguments."},
+    {"plist", FASTCALL(ps_plist), METH_FASTCALL | METH_KEYWORDS,
+     "plist(iterable=(), reverse=False)\n--\n\n"
+     "A PList of the elements of iterable, in reverse order if reverse is true.\n\n"
+     "Cost: O(n); O(1) for a PList."},
+    {"l", FASTCALL(ps_l), METH_FASTCALL, "l(*elements)\n--\n\nA PList of the arguments."},
+    {"pdeque", FASTCALL(ps_pdeque), METH_FASTCALL | METH_KEYWORDS,
+     "pdeque(iterable=(), maxlen=None)\n--\n\n"
+     "A PDeque of the elements of iterable, of the last maxlen of them if it is given.\n\n"
+     "Cost: O(n); O(log32 n) for a PDeque."},
+    {"dq", FASTCALL(ps_dq), METH_FASTCALL, "dq(*elements)\n--\n\nA PDeque of the arguments."},
     {"pvector", FASTCALL(ps_pvector), METH_FASTCALL | METH_KEYWORDS,
      "pvector(iterable=())\n--\n\n"
      "A PVector of the elements of iterable. Arrays and buffers of numbers are read fast,\n"
      "and give Python numbers.\n\n"
      "Cost: O(n); O(1) for a PVector."},
     {"v", FASTCALL(ps_v), METH_FASTCALL, "v(*elements)\n--\n\nA PVector of the arguments."},
+    {"psortedmap", FASTCALL(ps_psortedmap), METH_FASTCALL | METH_KEYWORDS,
+     "psortedmap(initial=(), *, key=None)\n--\n\n"
+     "A PSortedMap of a mapping or of (key, value) pairs, ordered by the keys or by\n"
+     "what the function key returns for them.\n\n"
+     "Cost: O(n) for sorted input, else O(n log n); O(1) for a PSortedMap in that order."},
+    {"psortedset", FASTCALL(ps_psortedset), METH_FASTCALL | METH_KEYWORDS,
+     "psortedset(iterable=(), *, key=None)\n--\n\n"
+     "A PSortedSet of the elements of iterable, ordered by themselves or by what the\n"
+     "function key returns for them.\n\n"
+     "Cost: O(n) for sorted input, else O(n log n); O(1) for a PSortedSet in that order."},
     {"partition", FASTCALL(ps_partition), METH_FASTCALL | METH_KEYWORDS,
      "partition(collection, i, n)\n--\n\n"
      "Part i (from 0) of n disjoint parts of a PMap or PSet, of similar size, cut\n"
@@ -138,13 +161,16 @@ static PyMethodDef core_methods[] = {
     {"_hash_is_stable", ps_py_hash_is_stable, METH_O,
      "_hash_is_stable(obj, /)\n--\n\nWhether obj can be a key in a pack."},
     {"_register_key_type", ps_py_register_key_type, METH_VARARGS,
-     "_register_key_type(cls, name, encode, /)\n--\n\nHash keys of cls by name and encode(key)."},
+     "_register_key_type(cls, name, encode, by_parts=False, /)\n--\n\n"
+     "Hash keys of cls by name and encode(key). by_parts: it may hold heap-only keys."},
     {"_diff", (PyCFunction)(void (*)(void))ps_diff, METH_FASTCALL,
      "_diff(a, b, /)\n--\n\n(added, removed, changed) from a to b."},
     {"_patch", (PyCFunction)(void (*)(void))ps_patch, METH_FASTCALL,
      "_patch(a, added, removed, changed, /)\n--\n\na with the changes of a diff."},
     {"_merge", (PyCFunction)(void (*)(void))ps_merge, METH_FASTCALL,
      "_merge(base, ours, theirs, resolve, absent, /)\n--\n\n(merged, conflicts)."},
+    {"_record_make", ps_record_make, METH_VARARGS,
+     "_record_make(cls, values, /)\n--\n\nA record of cls with the values of a dict, unchecked."},
     {"_vector_edits", FASTCALL(ps_vector_edits), METH_FASTCALL,
      "_vector_edits(a, b, /)\n--\n\n[(a_lo, a_hi, b_lo, b_hi)]: the ranges that were replaced."},
     {"_crc32c", ps_py_crc32c, METH_O,
@@ -164,15 +190,9 @@ static PyModuleDef_Slot core_slots[] = {
 };
 
 static struct PyModuleDef core_module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pstructs._core",
-    .m_doc = "The C core of pstructs.",
-    .m_size = sizeof(ps_state),
-    .m_methods = core_methods,
-    .m_slots = core_slots,
-    .m_traverse = core_traverse,
-    .m_clear = core_clear,
-    .m_free = core_free,
+    PyModuleDef_HEAD_INIT,       .m_name = "pstructs._core", .m_doc = "The C core of pstructs.",
+    .m_size = sizeof(ps_state),  .m_methods = core_methods,  .m_slots = core_slots,
+    .m_traverse = core_traverse, .m_clear = core_clear,      .m_free = core_free,
 };
 
 PyMODINIT_FUNC

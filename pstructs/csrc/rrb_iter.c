@@ -25,32 +25,20 @@ leaf_and_next(ps_state *st, const ps_rrb *t, Py_ssize_t i, bool reverse, Py_ssiz
         return ps_rrb_leaf(st, t, i, start);
     }
     ps_slot s = t->root;
-    Py_ssize_t begin = i;
-    for (uint32_t shift = t->shift; shift > 0; shift -= PS_BITS) {
+    Py_ssize_t count = t->body;
+    for (int level = (int)(t->shift / PS_BITS); level > 0; level--) {
         if (PS_UNLIKELY(ps_slot_is_packed(s))) {
             return ps_rrb_leaf(st, t, i, start);
         }
         ps_node *n = ps_slot_node(s);
-        size_t k;
-        if (PS_LIKELY(ps_node_raw_words(n) == 0)) {
-            k = at >> shift;
-            at -= k << shift;
-        }
-        else {
-            const uint64_t *ends = ps_node_raw(n);
-            k = shift < 64 ? at >> shift : 0;
-            while (ends[k] <= at) {
-                k++;
-            }
-            at -= k > 0 ? ends[k - 1] : 0;
-        }
+        uint32_t k = ps_rrb_child(n, level, &at, &count);
         s = n->slots[k];
-        if (shift == PS_BITS && (reverse ? k > 0 : k + 1 < n->datamap)) {
+        if (level == 1 && (reverse ? k > 0 : k + 1 < n->datamap)) {
             prefetch_leaf(n->slots[reverse ? k - 1 : k + 1]);
         }
     }
-    *start = begin - (Py_ssize_t)at;
-    return ps_rrb_open(st, s, 0);
+    *start = i - (Py_ssize_t)at;
+    return ps_rrb_open(st, s, 0, count);
 }
 
 void

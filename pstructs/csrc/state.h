@@ -20,9 +20,23 @@ struct ps_state {
     PyTypeObject *values_view;
     PyTypeObject *items_view;
     PyTypeObject *iterator;
+    PyTypeObject *list;
+    PyTypeObject *list_iterator;
+    PyTypeObject *deque;
     PyTypeObject *vector;
     PyTypeObject *vector_evolver;
     PyTypeObject *vector_iterator;
+    PyTypeObject *sorted_map;
+    PyTypeObject *sorted_set;
+    PyTypeObject *sorted_map_evolver;
+    PyTypeObject *sorted_set_evolver;
+    PyTypeObject *sorted_keys_view;
+    PyTypeObject *sorted_values_view;
+    PyTypeObject *sorted_items_view;
+    PyTypeObject *sorted_iterator;
+    PyTypeObject *record_layout;
+    PyTypeObject *record;
+    PyTypeObject *map_record;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
     /* error.c */
@@ -38,8 +52,12 @@ struct ps_state {
     /* empty map and set, spare map objects */
     PyObject *empty_map;
     PyObject *empty_set;
+    PyObject *empty_list;
+    PyObject *empty_deque;
     PyObject *spare[PS_FREELIST]; /* memory of dead exact PMap and PSet objects */
     int n_spare;
+    PyObject *spare_deques[PS_FREELIST]; /* memory of dead exact PDeque objects */
+    int n_spare_deques;
     PyObject *empty_vector;
     PyObject *spare_vectors[PS_FREELIST]; /* of dead exact PVector objects */
     int n_spare_vectors;
@@ -49,6 +67,11 @@ struct ps_state {
     /* interned names: a fresh string a lookup would fill the interpreter's method cache */
     PyObject *str_keys;
     PyObject *str_items;
+    PyObject *str_record_layout;
+    PyObject *str_build;
+    PyObject *str_replace;
+    PyObject *str_errors_in;
+    PyObject *str_refuse;
 };
 
 ps_state *ps_state_of_module(PyObject *module);

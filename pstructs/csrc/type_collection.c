@@ -22,8 +22,11 @@
  * Spare objects: small persistent updates make and drop one collection each, so
  * up to PS_FREELIST dead ones are kept. */
 #include "collection_vector.h"
+#include "sorted.h"
 
 #include "error.h"
+#include "type_deque.h"
+#include "type_list.h"
 
 ps_state *
 ps_state_of_operand(PyObject *o)
@@ -89,6 +92,12 @@ ps_collection_new_of(ps_state *st, PyTypeObject *type, int width, ps_tree t)
 {
     ps_collection *c;
     bool exact = type == st->map || type == st->set;
+    if (PS_UNLIKELY(t.root && t.count <= 0)) {
+        ps_tree_drop(st, t);
+        return ps_raise(st, "DamagedPackError",
+                        "a collection holds another number of entries than the pack it comes "
+                        "from says; verify that pack, or the store");
+    }
     if (!exact) {
         c = (ps_collection *)type->tp_alloc(type, 0);
     }
@@ -122,6 +131,76 @@ ps_collection_new(ps_state *st, int width, ps_tree t)
         return Py_NewRef(width == 2 ? st->empty_map : st->empty_set);
     }
     return ps_collection_new_of(st, width == 2 ? st->map : st->set, width, t);
+}
+
+/* ---- copies */
+
+/* Give `copy` the state that __getstate__ told, as copy.copy does. 0 or -1. */
+static int
+set_state(PyObject *copy, PyObject *state)
+{
+    PyObject *dict = state, *slots = NULL, *own = NULL, *name, *value;
+    int result = -1;
+    if (PyObject_HasAttrString(copy, "__setstate__")) {
+        PyObject *r = PyObject_CallMethod(copy, "__setstate__", "O", state);
+        Py_XDECREF(r);
+        return r ? 0 : -1;
+    }
+    if (PyTuple_CheckExact(state) && PyTuple_GET_SIZE(state) == 2) {
+        dict = PyTuple_GET_ITEM(state, 0);
+        slots = PyTuple_GET_ITEM(state, 1);
+    }
+    if (dict != Py_None) {
+        own = PyObject_GetAttrString(copy, "__dict__");
+        if (own == NULL || PyDict_Update(own, dict) < 0) {
+            goto done;
+        }
+    }
+    if (slots != NULL && slots != Py_None) {
+        Py_ssize_t at = 0;
+        if (!PyDict_Check(slots)) {
+            PyErr_Format(PyExc_TypeError,
+                         "the state of a '%.100s' is no dict, nor a pair of them; it needs a "
+                         "__setstate__",
+                         Py_TYPE(copy)->tp_name);
+            goto done;
+        }
+        slots = PyDict_Copy(slots); /* setting an attribute may run code */
+        while (slots != NULL && PyDict_Next(slots, &at, &name, &value)) {
+            if (PyObject_SetAttr(copy, name, value) < 0) {
+                Py_CLEAR(slots);
+            }
+        }
+        if (slots == NULL) {
+            goto done;
+        }
+        Py_DECREF(slots);
+    }
+    result = 0;
+done:
+    Py_XDECREF(own);
+    return result;
+}
+
+PyObject *
+ps_collection_copy(PyObject *self, PyObject *unused)
+{
+    ps_state *st = ps_collection_state(self);
+    PyTypeObject *type = Py_TYPE(self);
+    if (type == st->map || type == st->set) {
+        return Py_NewRef(self);
+    }
+    PyObject *state = PyObject_CallMethod(self, "__getstate__", NULL);
+    if (state == NULL) {
+        return NULL;
+    }
+    ps_tree tree = ps_tree_share(st, ((ps_collection *)self)->tree);
+    PyObject *copy = ps_collection_new_of(st, type, ps_is_map(st, self) ? 2 : 1, tree);
+    if (copy != NULL && state != Py_None && set_state(copy, state) < 0) {
+        Py_CLEAR(copy);
+    }
+    Py_DECREF(state);
+    return copy;
 }
 
 /* ---- what others are */
@@ -219,6 +298,26 @@ ps_parse_args(const char *function, PyObject *const *args, Py_ssize_t nargs, PyO
     return 0;
 }
 
+PyObject *
+ps_transform(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *result = NULL, *all = PyTuple_New(nargs), *name = NULL;
+    PyObject *module = PyImport_ImportModule("pstructs._transformations");
+    if (all == NULL || module == NULL ||
+        (name = PyUnicode_InternFromString("transform")) == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        PyTuple_SET_ITEM(all, i, Py_NewRef(args[i]));
+    }
+    result = PyObject_CallMethodObjArgs(module, name, self, all, NULL);
+done:
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    Py_XDECREF(all);
+    return result;
+}
+
 /* ---- functions of the module */
 
 PyObject *
@@ -261,10 +360,16 @@ ps_check(PyObject *module, PyObject *o)
     ps_state *st = ps_state_of_module(module);
     ps_tree t;
     int width;
+    if (ps_is_deque(st, o)) {
+        return ps_deque_check(st, (ps_deque *)o) < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    if (ps_is_list(st, o)) {
+        return ps_list_check(st, (ps_list *)o) < 0 ? NULL : Py_NewRef(Py_None);
+    }
     if (ps_is_vector(st, o) || Py_TYPE(o) == st->vector_evolver) {
-        ps_rrb v = ps_rrb_share(st, Py_TYPE(o) == st->vector_evolver
-                                        ? &((ps_vector_evolver *)o)->tree
-                                        : ps_vector_tree(o));
+        ps_rrb v =
+            ps_rrb_share(st, Py_TYPE(o) == st->vector_evolver ? &((ps_vector_evolver *)o)->tree
+                                                              : ps_vector_tree(o));
         int ok = ps_rrb_check(st, &v);
         ps_rrb_drop(st, v);
         return ok < 0 ? NULL : Py_NewRef(Py_None);
@@ -276,6 +381,10 @@ ps_check(PyObject *module, PyObject *o)
     else if (Py_TYPE(o) == st->map_evolver || Py_TYPE(o) == st->set_evolver) {
         t = ((ps_evolver *)o)->tree;
         width = ((ps_evolver *)o)->width;
+    }
+    else if (ps_is_sorted(st, o) || Py_TYPE(o) == st->sorted_map_evolver ||
+             Py_TYPE(o) == st->sorted_set_evolver) {
+        return ps_sorted_check(st, o);
     }
     else {
         PyErr_Format(PyExc_TypeError, "_check() wants a collection or an evolver, not %.200s",
@@ -296,7 +405,9 @@ ps_types_init(ps_state *st, PyObject *module)
     if (ps_iterator_type_init(st, module) < 0 || ps_view_types_init(st, module) < 0 ||
         ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
         ps_set_type_init(st, module) < 0 || ps_vector_iterator_type_init(st, module) < 0 ||
-        ps_vector_evolver_type_init(st, module) < 0 || ps_vector_type_init(st, module) < 0) {
+        ps_vector_evolver_type_init(st, module) < 0 || ps_vector_type_init(st, module) < 0 ||
+        ps_sorted_types_init(st, module) < 0 || ps_list_types_init(st, module) < 0 ||
+        ps_deque_types_init(st, module) < 0 || ps_record_types_init(st, module) < 0) {
         return -1;
     }
     st->hash.collection_hook = ps_collection_stable_hash;
@@ -314,8 +425,12 @@ ps_types_init(ps_state *st, PyObject *module)
 
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
-    X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)    \
-    X(vector) X(vector_evolver) X(vector_iterator)
+    X(set)                                                                                        \
+    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
+        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque) X(record_layout)   \
+            X(record) X(map_record) X(sorted_map) X(sorted_set) X(sorted_map_evolver)             \
+                X(sorted_set_evolver) X(sorted_keys_view) X(sorted_values_view)                   \
+                    X(sorted_items_view) X(sorted_iterator)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -331,6 +446,12 @@ ps_types_traverse(ps_state *st, visitproc visit, void *arg)
     if (st->empty_set != NULL && Py_REFCNT(st->empty_set) == 1) {
         Py_VISIT(Py_TYPE(st->empty_set));
     }
+    if (st->empty_deque != NULL && Py_REFCNT(st->empty_deque) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_deque));
+    }
+    if (st->empty_list != NULL && Py_REFCNT(st->empty_list) == 1) {
+        Py_VISIT(Py_TYPE(st->empty_list));
+    }
     if (st->empty_vector != NULL && Py_REFCNT(st->empty_vector) == 1) {
         Py_VISIT(Py_TYPE(st->empty_vector));
     }
@@ -345,6 +466,8 @@ ps_types_clear(ps_state *st)
     /* The empty collections go first: their death wants the types and the state. */
     Py_CLEAR(st->empty_map);
     Py_CLEAR(st->empty_set);
+    Py_CLEAR(st->empty_list);
+    Py_CLEAR(st->empty_deque);
     Py_CLEAR(st->empty_vector);
 #ifndef Py_GIL_DISABLED
     while (st->n_spare_vectors > 0) {
@@ -353,11 +476,19 @@ ps_types_clear(ps_state *st)
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
     }
+    while (st->n_spare_deques > 0) {
+        PyObject_GC_Del(st->spare_deques[--st->n_spare_deques]);
+    }
 #endif
     Py_CLEAR(st->abc_mapping);
     Py_CLEAR(st->abc_set);
     Py_CLEAR(st->str_keys);
     Py_CLEAR(st->str_items);
+    Py_CLEAR(st->str_record_layout);
+    Py_CLEAR(st->str_build);
+    Py_CLEAR(st->str_replace);
+    Py_CLEAR(st->str_errors_in);
+    Py_CLEAR(st->str_refuse);
 #define CLEAR(name) Py_CLEAR(st->name);
     EACH_TYPE(CLEAR)
 #undef CLEAR

@@ -306,13 +306,31 @@ evolver_persistent(PyObject *op, PyObject *Py_UNUSED(ignored))
     return Py_NewRef(e->origin);
 }
 
+PS_NAMED_ARG(evolver_add, "add", "element")
+PS_NAMED_ARG(evolver_remove, "remove", "key")
+PS_NAMED_ARG(evolver_discard, "discard", "key")
+
+static PyObject *
+set_evolver_remove(PyObject *op, PyObject *element)
+{
+    return evolver_remove(op, element);
+}
+
+static PyObject *
+set_evolver_discard(PyObject *op, PyObject *element)
+{
+    return evolver_discard(op, element);
+}
+PS_NAMED_ARG(set_evolver_remove, "remove", "element")
+PS_NAMED_ARG(set_evolver_discard, "discard", "element")
+
 static PyMethodDef map_evolver_methods[] = {
     {"set", (PyCFunction)(void (*)(void))evolver_set, METH_FASTCALL | METH_KEYWORDS,
      "set($self, /, key, val)\n--\n\nGive key the value val. Returns the evolver."},
-    {"remove", evolver_remove, METH_O,
-     "remove($self, key, /)\n--\n\nRemove key; KeyError if it is missing. Returns the evolver."},
-    {"discard", evolver_discard, METH_O,
-     "discard($self, key, /)\n--\n\nRemove key if it is there. Returns the evolver."},
+    {"remove", PS_NAMED(evolver_remove),
+     "remove($self, /, key)\n--\n\nRemove key; KeyError if it is missing. Returns the evolver."},
+    {"discard", PS_NAMED(evolver_discard),
+     "discard($self, /, key)\n--\n\nRemove key if it is there. Returns the evolver."},
     {"update", (PyCFunction)(void (*)(void))evolver_update, METH_FASTCALL,
      "update($self, /, *maps)\n--\n\nSet every entry of the mappings or pairs. Returns the "
      "evolver."},
@@ -329,13 +347,13 @@ static PyMethodDef map_evolver_methods[] = {
 };
 
 static PyMethodDef set_evolver_methods[] = {
-    {"add", evolver_add, METH_O,
-     "add($self, element, /)\n--\n\nAdd element. Returns the evolver."},
-    {"remove", evolver_remove, METH_O,
-     "remove($self, element, /)\n--\n\nRemove element; KeyError if it is missing. Returns the "
+    {"add", PS_NAMED(evolver_add),
+     "add($self, /, element)\n--\n\nAdd element. Returns the evolver."},
+    {"remove", PS_NAMED(set_evolver_remove),
+     "remove($self, /, element)\n--\n\nRemove element; KeyError if it is missing. Returns the "
      "evolver."},
-    {"discard", evolver_discard, METH_O,
-     "discard($self, element, /)\n--\n\nRemove element if it is there. Returns the evolver."},
+    {"discard", PS_NAMED(set_evolver_discard),
+     "discard($self, /, element)\n--\n\nRemove element if it is there. Returns the evolver."},
     {"update", (PyCFunction)(void (*)(void))evolver_update, METH_FASTCALL,
      "update($self, /, *iterables)\n--\n\nAdd every element of the iterables. Returns the "
      "evolver."},

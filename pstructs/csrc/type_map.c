@@ -7,6 +7,7 @@
 #include "collection.h"
 
 #include "error.h"
+#include "type_interop.h"
 
 /* ---- construction */
 
@@ -609,15 +610,18 @@ map_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
     return Py_BuildValue("O(N)N", Py_TYPE(self), dict, state);
 }
 
+PS_NAMED_ARG(map_remove, "remove", "key")
+PS_NAMED_ARG(map_discard, "discard", "key")
+
 static PyMethodDef map_methods[] = {
     {"get", (PyCFunction)(void (*)(void))map_get, METH_FASTCALL | METH_KEYWORDS,
      "get($self, /, key, default=None)\n--\n\nThe value of key, or default."},
     {"set", (PyCFunction)(void (*)(void))map_set, METH_FASTCALL | METH_KEYWORDS,
      "set($self, /, key, val)\n--\n\nA map in which key has the value val."},
-    {"remove", map_remove, METH_O,
-     "remove($self, key, /)\n--\n\nA map without key; KeyError if it is missing."},
-    {"discard", map_discard, METH_O,
-     "discard($self, key, /)\n--\n\nA map without key; the map itself if it is missing."},
+    {"remove", PS_NAMED(map_remove),
+     "remove($self, /, key)\n--\n\nA map without key; KeyError if it is missing."},
+    {"discard", PS_NAMED(map_discard),
+     "discard($self, /, key)\n--\n\nA map without key; the map itself if it is missing."},
     {"update", (PyCFunction)(void (*)(void))map_update, METH_FASTCALL,
      "update($self, /, *maps)\n--\n\nA map with the entries of maps as well; the rightmost value "
      "wins."},
@@ -625,6 +629,11 @@ static PyMethodDef map_methods[] = {
      "update_with($self, update_fn, /, *maps)\n--\n\nAs update(); where a key is there already "
      "its "
      "value becomes\nupdate_fn(old, new)."},
+    {"transform", (PyCFunction)(void (*)(void))ps_transform, METH_FASTCALL,
+     "transform($self, /, *transformations)\n--\n\nA map with changes made along paths: "
+     "transform(path, change, ...).\n\nA path is a list of keys; a function in it stands for "
+     "the keys that it\npicks. A change is a function of the old value, the word discard, or a "
+     "new\nvalue."},
     {"evolver", map_evolver, METH_NOARGS,
      "evolver($self, /)\n--\n\nA mutable builder that starts from this map."},
     {"keys", map_keys, METH_NOARGS, "keys($self, /)\n--\n\nThe keys, as a Set."},
@@ -636,7 +645,8 @@ static PyMethodDef map_methods[] = {
     {"iteritems", map_iteritems, METH_NOARGS,
      "iteritems($self, /)\n--\n\nIterate over the (key, value) pairs."},
     {"copy", map_copy, METH_NOARGS, "copy($self, /)\n--\n\nThe map itself: it never changes."},
-    {"__copy__", map_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nThe map itself."},
+    {"__copy__", ps_collection_copy, METH_NOARGS,
+     "__copy__($self, /)\n--\n\nThe map itself; of a subclass a new one with the same state."},
     {"__reduce__", map_reduce, METH_NOARGS,
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__getattr__", map_getattr, METH_O,
@@ -645,6 +655,7 @@ static PyMethodDef map_methods[] = {
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPMap[K, V]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

@@ -6,6 +6,7 @@
 #include "collection.h"
 
 #include "error.h"
+#include "type_interop.h"
 
 /* ---- construction */
 
@@ -238,12 +239,20 @@ set_reversed(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function)
 
+PS_NAMED_ARG(set_add, "add", "element")
+PS_NAMED_ARG(set_remove, "remove", "element")
+PS_NAMED_ARG(set_discard, "discard", "element")
+PS_NAMED_ARG(ps_setlike_isdisjoint, "isdisjoint", "other")
+PS_NAMED_ARG(ps_setlike_issubset, "issubset", "other")
+PS_NAMED_ARG(ps_setlike_issuperset, "issuperset", "other")
+PS_NAMED_ARG(ps_setlike_symmetric_difference, "symmetric_difference", "other")
+
 static PyMethodDef set_methods[] = {
-    {"add", set_add, METH_O, "add($self, element, /)\n--\n\nA set with element as well."},
-    {"remove", set_remove, METH_O,
-     "remove($self, element, /)\n--\n\nA set without element; KeyError if it is missing."},
-    {"discard", set_discard, METH_O,
-     "discard($self, element, /)\n--\n\nA set without element; the set itself if it is missing."},
+    {"add", PS_NAMED(set_add), "add($self, /, element)\n--\n\nA set with element as well."},
+    {"remove", PS_NAMED(set_remove),
+     "remove($self, /, element)\n--\n\nA set without element; KeyError if it is missing."},
+    {"discard", PS_NAMED(set_discard),
+     "discard($self, /, element)\n--\n\nA set without element; the set itself if it is missing."},
     {"update", FAST(set_union), METH_FASTCALL,
      "update($self, /, *iterables)\n--\n\nA set with the elements of iterables as well."},
     {"union", FAST(set_union), METH_FASTCALL,
@@ -252,24 +261,26 @@ static PyMethodDef set_methods[] = {
      "intersection($self, /, *others)\n--\n\nThe elements that all of others have too."},
     {"difference", FAST(ps_setlike_difference), METH_FASTCALL,
      "difference($self, /, *others)\n--\n\nThe elements that none of others has."},
-    {"symmetric_difference", ps_setlike_symmetric_difference, METH_O,
-     "symmetric_difference($self, other, /)\n--\n\nThe elements that only one of both has."},
-    {"issubset", ps_setlike_issubset, METH_O,
-     "issubset($self, other, /)\n--\n\nWhether other has every element."},
-    {"issuperset", ps_setlike_issuperset, METH_O,
-     "issuperset($self, other, /)\n--\n\nWhether the set has every element of other."},
-    {"isdisjoint", ps_setlike_isdisjoint, METH_O,
-     "isdisjoint($self, other, /)\n--\n\nWhether no element is in other."},
+    {"symmetric_difference", PS_NAMED(ps_setlike_symmetric_difference),
+     "symmetric_difference($self, /, other)\n--\n\nThe elements that only one of both has."},
+    {"issubset", PS_NAMED(ps_setlike_issubset),
+     "issubset($self, /, other)\n--\n\nWhether other has every element."},
+    {"issuperset", PS_NAMED(ps_setlike_issuperset),
+     "issuperset($self, /, other)\n--\n\nWhether the set has every element of other."},
+    {"isdisjoint", PS_NAMED(ps_setlike_isdisjoint),
+     "isdisjoint($self, /, other)\n--\n\nWhether no element is in other."},
     {"evolver", set_evolver, METH_NOARGS,
      "evolver($self, /)\n--\n\nA mutable builder that starts from this set."},
     {"copy", set_copy, METH_NOARGS, "copy($self, /)\n--\n\nThe set itself: it never changes."},
-    {"__copy__", set_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nThe set itself."},
+    {"__copy__", ps_collection_copy, METH_NOARGS,
+     "__copy__($self, /)\n--\n\nThe set itself; of a subclass a new one with the same state."},
     {"__reduce__", set_reduce, METH_NOARGS,
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__reversed__", set_reversed, METH_NOARGS,
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPSet[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
