@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar, overload
 
+from pstructs._interop_methods import InteropMethods
 from pstructs.errors import PstructsError
 
 __all__ = [
@@ -29,7 +30,7 @@ _T = TypeVar("_T")
 Invariant: TypeAlias = Callable[..., Any]
 
 
-class CheckedType:
+class CheckedType(InteropMethods):
     """Marks types that check what they hold, and can be created from and turned into plain data.
 
     Notes
@@ -269,7 +270,12 @@ def verdict(answer: Any) -> Any:
     """Return the one (verdict, error) in what an invariant returned, which may be several."""
     if isinstance(answer[0], bool):
         return answer
-    errors = tuple(error for holds, error in answer if not holds)
+    try:
+        errors = tuple(error for holds, error in answer if not holds)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"an invariant returns (bool, error) or an iterable of such pairs, not {answer!r:.100}"
+        ) from error
     return not errors, errors
 
 

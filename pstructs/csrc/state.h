@@ -26,6 +26,14 @@ struct ps_state {
     PyTypeObject *vector;
     PyTypeObject *vector_evolver;
     PyTypeObject *vector_iterator;
+    PyTypeObject *sorted_map;
+    PyTypeObject *sorted_set;
+    PyTypeObject *sorted_map_evolver;
+    PyTypeObject *sorted_set_evolver;
+    PyTypeObject *sorted_keys_view;
+    PyTypeObject *sorted_values_view;
+    PyTypeObject *sorted_items_view;
+    PyTypeObject *sorted_iterator;
     PyTypeObject *record_layout;
     PyTypeObject *record;
     PyTypeObject *map_record;

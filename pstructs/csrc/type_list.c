@@ -23,6 +23,7 @@
  *     reverse, slices, hash    O(n)
  *
  * Subclasses: what an operation makes is a plain PList, as with PMap. */
+#include "type_interop.h"
 #include "type_list.h"
 
 #include "error.h"
@@ -650,6 +651,7 @@ static PyMethodDef list_methods[] = {
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPList[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
