@@ -29,12 +29,12 @@ from pstructs._core import (
     PMapEvolver,
     PSet,
     PSetEvolver,
-    PVector,
-    PVectorEvolver,
     PSortedMap,
     PSortedMapEvolver,
     PSortedSet,
     PSortedSetEvolver,
+    PVector,
+    PVectorEvolver,
     dq,
     l,
     m,
@@ -43,9 +43,9 @@ from pstructs._core import (
     plist,
     pmap,
     pset,
-    pvector,
     psortedmap,
     psortedset,
+    pvector,
     s,
     stable_hash,
     v,
@@ -56,29 +56,26 @@ from pstructs._core import PMapValues as _PMapValues
 from pstructs._core import PSortedMapItems as _PSortedMapItems
 from pstructs._core import PSortedMapKeys as _PSortedMapKeys
 from pstructs._core import PSortedMapValues as _PSortedMapValues
-from pstructs.atom import Atom
-from pstructs.cursors import Cursor
-from pstructs.deriving import Derived, derived
 from pstructs._field import field, pmap_field, pset_field
 from pstructs._immutable import immutable
 from pstructs._packable import packable
 from pstructs._pclass import PClass, PClassMeta
 from pstructs._precord import PRecord
 from pstructs._transformations import dec, discard, get_in, inc, ny, rex
+from pstructs.atom import Atom
 from pstructs.bags import PBag, b, pbag
 from pstructs.conversions import convert, freeze, mutant, thaw
+from pstructs.cursors import Cursor
+from pstructs.deriving import Derived, derived
 from pstructs.diffs import ABSENT, Diff, diff, patch
 from pstructs.history import History, Step
 from pstructs.merging import merge, merge_nested
+from pstructs.vector_diffs import VectorDiff
 
 __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
     "Atom",
-    "Cursor",
-    "Derived",
-    "Diff",
-    "History",
     "CheckedKeyTypeError",
     "CheckedPMap",
     "CheckedPSet",
@@ -86,7 +83,10 @@ __all__ = [
     "CheckedType",
     "CheckedTypeError",
     "CheckedValueTypeError",
+    "Cursor",
+    "Derived",
     "Diff",
+    "History",
     "InvariantException",
     "PBag",
     "PClass",
@@ -98,18 +98,19 @@ __all__ = [
     "PRecord",
     "PSet",
     "PSetEvolver",
-    "PTypeError",
-    "PVector",
-    "PVectorEvolver",
     "PSortedMap",
     "PSortedMapEvolver",
     "PSortedSet",
     "PSortedSetEvolver",
+    "PTypeError",
+    "PVector",
+    "PVectorEvolver",
     "Step",
-    "derived",
+    "VectorDiff",
     "b",
     "convert",
     "dec",
+    "derived",
     "diff",
     "discard",
     "dq",
@@ -136,9 +137,9 @@ __all__ = [
     "pmap_field",
     "pset",
     "pset_field",
-    "pvector",
     "psortedmap",
     "psortedset",
+    "pvector",
     "pvector_field",
     "rex",
     "s",

@@ -304,7 +304,7 @@ missing_fields=[]
         """As update(); where a key is there already its value becomes update_fn(old, new)."""
         evolver = self.evolver()
         for entries in maps:
-            for key, value in PMap(entries).items():
+            for key, value in dict(entries).items():
                 evolver.set(key, update_fn(evolver[key], value) if key in evolver else value)
         return evolver.persistent()
 
@@ -349,7 +349,7 @@ missing_fields=[]
         def update(self, *maps: Any) -> Self:
             """Put the entries of maps in."""
             for entries in maps:
-                checked = PMap(entries)
+                checked = entries if isinstance(entries, PMap) else dict(entries)
                 self._invariant_errors += self._destination_class._check(checked.items())
                 self._inner.update(checked)
             return self
@@ -392,7 +392,7 @@ class CheckedPSet(PSet[_T], CheckedType, metaclass=CheckedTypeMeta):
     def __new__(cls, initial: Iterable[_T] = ()) -> Self:
         if type(initial) is cls:
             return initial
-        made = PSet(initial)
+        made: Any = initial if type(initial) is PSet else list(initial)
         errors = cls._check(made)
         if errors:
             raise InvariantException(error_codes=errors)
@@ -468,7 +468,7 @@ class CheckedPSet(PSet[_T], CheckedType, metaclass=CheckedTypeMeta):
         def update(self, *iterables: Any) -> Self:
             """Add the elements of iterables."""
             for elements in iterables:
-                checked = PSet(elements)
+                checked = list(elements)
                 self._invariant_errors += self._destination_class._check(checked)
                 self._inner.update(checked)
             return self

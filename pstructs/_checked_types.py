@@ -270,7 +270,12 @@ def verdict(answer: Any) -> Any:
     """Return the one (verdict, error) in what an invariant returned, which may be several."""
     if isinstance(answer[0], bool):
         return answer
-    errors = tuple(error for holds, error in answer if not holds)
+    try:
+        errors = tuple(error for holds, error in answer if not holds)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"an invariant returns (bool, error) or an iterable of such pairs, not {answer!r:.100}"
+        ) from error
     return not errors, errors
 
 

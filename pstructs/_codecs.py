@@ -1,12 +1,13 @@
 """Types that packs hold as extension types, and the registry of users' own types.
 
-The C core (`msgpack.c`, `msgpack_decode.c`) reads five names of this module:
+The C core (`msgpack.c`, `msgpack_decode.c`) reads seven names of this module:
 
 - `encoders`: exact type -> (extension type, function); the function gives raw bytes for extension
   types below 16 and above 31, otherwise a value that is encoded as the payload,
 - `find_encoder`: asked once for a type that is not in `encoders`; None means: can't be saved,
 - `decoders`: extension type -> function of the payload,
 - `decode_array`: for numpy arrays, which read their data in place,
+- `order_name` and `find_order`: key functions of sorted collections to their names, and back,
 - `Opaque`: stands for what nothing here can decode.
 
 Everything that decoding may need is imported with this module, so that the bytes of a pack never
@@ -29,13 +30,26 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from pstructs._core import _register_key_type
+from pstructs._core import (
+    PDeque,
+    PList,
+    PMap,
+    PSet,
+    PSortedMap,
+    PSortedSet,
+    PVector,
+    _register_key_type,
+    pdeque,
+    plist,
+)
+from pstructs.bags import PBag
 from pstructs.errors import CodecError, UnsavableValueError
 
 __all__ = ["Opaque", "decode_array", "decoders", "encoders", "find_encoder", "register_codec"]
 
 _ARRAY, _BIGINT, _USER = 2, 3, 19
 _COMPLEX, _DECIMAL, _FRACTION, _DATE, _TIME, _TIMEDELTA, _DATETIME, _UUID, _SCALAR = range(20, 29)
+_LIST, _DEQUE, _BAG = 29, 30, 31
 
 # The dtypes that packs hold: plain numbers, fixed-size text, dates; no objects, no fields.
 _DTYPE = re.compile(r"(?:[<>|][bui][1248]|[<>|]b1|[<>]f[248]|[<>]c(?:8|16)|[<>|][SU][1-9]\d{0,8}"
@@ -365,6 +379,30 @@ def add_codec(
     encoders[cls] = (_USER, lambda value: [name, encode(value)])
 
 
+# ---- collections on top of others
+
+
+def _decode_list(x: Any) -> PList[Any]:
+    if type(x) is not list:
+        raise ValueError("a PList is no array")
+    return plist(x)
+
+
+def _decode_deque(x: Any) -> PDeque[Any]:
+    if type(x) is not list or len(x) != 2 or type(x[0]) is not PVector:
+        raise ValueError("a PDeque is no [vector, maxlen]")
+    elements, maxlen = x
+    if maxlen is not None and (type(maxlen) is not int or maxlen < len(elements)):
+        raise ValueError("a PDeque is longer than its maxlen")
+    return pdeque(elements, maxlen)
+
+
+def _decode_bag(x: Any) -> PBag[Any]:
+    if type(x) is not PMap or not all(type(n) is int and n > 0 for n in x.values()):
+        raise ValueError("a PBag is no map of counts")
+    return PBag._of(x, sum(x.values()))
+
+
 # ---- key functions of sorted collections
 
 _orders: dict[str, Callable[[Any], Any]] = {}
@@ -420,8 +458,8 @@ def order_name(function: Callable[[Any], Any]) -> str:
         return _order_names[function]
     except (KeyError, TypeError):
         raise UnsavableValueError(
-            f"a sorted collection with key={function!r:.100} can't be saved: packs store the names "
-            f"of functions only; give it one with pstructs.packs.register_order(name, function)"
+            f"a sorted collection with key={function!r:.100} can't be saved: packs store names of "
+            f"functions only; give it one with pstructs.packs.register_order(name, function)"
         ) from None
 
 
@@ -469,10 +507,14 @@ encoders: dict[type[Any], tuple[int, Callable[[Any], Any]]] = {
     timedelta: (_TIMEDELTA, lambda d: [d.days, d.seconds, d.microseconds]),
     datetime: (_DATETIME, _encode_datetime),
     UUID: (_UUID, lambda u: u.bytes),
+    PList: (_LIST, list),
+    PDeque: (_DEQUE, lambda d: [d._vector(), d.maxlen]),
+    PBag: (_BAG, lambda bag: bag.counts),
     Opaque: (-1, _encode_opaque),
 }
 _BUILT_IN = frozenset(encoders) | {
-    *(str, bytes, bytearray, float, bool, type(None), list, dict, tuple, set, frozenset)
+    *(str, bytes, bytearray, float, bool, type(None), list, dict, tuple, set, frozenset),
+    *(PMap, PSet, PVector, PSortedMap, PSortedSet),
 }
 
 decoders: dict[int, Callable[[Any], Any]] = {
@@ -487,6 +529,9 @@ decoders: dict[int, Callable[[Any], Any]] = {
     _DATETIME: _decode_datetime,
     _UUID: lambda b: UUID(bytes=b),
     _SCALAR: _decode_scalar,
+    _LIST: _decode_list,
+    _DEQUE: _decode_deque,
+    _BAG: _decode_bag,
 }
 
 

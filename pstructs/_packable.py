@@ -25,9 +25,9 @@ __all__ = ["packable"]
 
 _C = TypeVar("_C", bound=type)
 
-# Checked class -> what its instances are without their checks.
-PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet, CheckedPVector: PVector}
-_PLAIN_TYPES = tuple(PLAIN.values())
+# Checked class -> what its instances are without their checks. Reading takes a PVector as well.
+PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet, CheckedPVector: list}
+_PLAIN_TYPES = (*PLAIN.values(), PVector)
 
 
 class _Plan(NamedTuple):
@@ -70,9 +70,10 @@ def packable(name: str, *, key: bool | None = None) -> Callable[[_C], _C]:
     - a named tuple. As a key it equals a plain tuple, and is saved as one,
     - a `PClass` or `PRecord`: made again as pickle does it, with types and invariants checked and
       factories left out. Fields that hold checked collections need no decorator of their own. A
-      `PRecord` as a key equals a `PMap`, and is saved as one,
-    - a `CheckedPMap`, `CheckedPSet` or `CheckedPVector`: shares the nodes of the plain collection
-      in the pack; elements are checked when it is read.
+      `PRecord` as a key equals a `PMap`, and is saved as one; then it can't hold unregistered
+      checked collections,
+    - a `CheckedPMap`, `CheckedPSet` or `CheckedPVector`: elements are checked when it is read.
+      Maps and sets share the nodes of the plain collection in the pack.
 
     Subclasses need a decorator of their own. Use it on the outside, above `@dataclass`.
 

@@ -111,9 +111,8 @@ class PRecord(MapRecord, Checks, CheckedType, metaclass=PRecordMeta):
         factory_fields = given.pop("_factory_fields", None)
         ignore_extra = given.pop("_ignore_extra", False)
         values = {
-            k: v() if callable(v) else v
+            k: given[k] if k in given else v() if callable(v) else v
             for k, v in cls._precord_initial_values.items()
-            if k not in given
         }
         evolver = PRecordEvolver(cls, None, factory_fields, ignore_extra)
         for name, value in (values | given).items():

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, _merge, pmap, pset
+from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, PVector, _merge, pmap, pset
 from pstructs.diffs import ABSENT
 from pstructs.errors import MergeConflictError
+from pstructs.vector_diffs import merge_vectors
 
 __all__ = ["merge", "merge_nested"]
 
@@ -49,6 +50,13 @@ def merge(
     theirs: PSortedSet[K],
     resolve: Callable[[K, Any, Any, Any], Any] | None = None,
 ) -> PSortedSet[K]: ...
+@overload
+def merge(
+    base: PVector[K],
+    ours: PVector[K],
+    theirs: PVector[K],
+    resolve: Callable[[range, Any, Any, Any], Any] | None = None,
+) -> PVector[K]: ...
 def merge(
     base: Any,
     ours: Any,
@@ -60,9 +68,13 @@ def merge(
     A key that only one side changed takes that side's value, or is removed if that side
     removed it. The same change on both sides is no conflict. Sets never conflict.
 
+    Vectors conflict where the ranges that both sides replaced overlap; or touch, when one of
+    them changes the length. `key` is the range of indexes in `base` then, the other arguments
+    are what stands there, and the resolver returns the elements to put there.
+
     Parameters
     ----------
-    base : PMap, PSet, PSortedMap or PSortedSet
+    base : PMap, PSet, PVector, PSortedMap or PSortedSet
         What both sides started from.
     ours, theirs : PMap or PSet
         The two versions.
@@ -72,7 +84,7 @@ def merge(
 
     Returns
     -------
-    PMap, PSet, PSortedMap or PSortedSet
+    PMap, PSet, PVector, PSortedMap or PSortedSet
         Shares all that theirs did not change with `ours`.
 
     Raises
@@ -98,7 +110,10 @@ def merge(
     >>> both["a"]
     10
     """
-    merged, conflicts = _merge(base, ours, theirs, resolve, ABSENT)
+    if all(isinstance(side, PVector) for side in (base, ours, theirs)):
+        merged, conflicts = merge_vectors(base, ours, theirs, resolve)
+    else:
+        merged, conflicts = _merge(base, ours, theirs, resolve, ABSENT)
     if conflicts:
         raise _conflict_error(conflicts)
     return merged

@@ -101,7 +101,7 @@ def vector_rival(name: str) -> VectorRival:
         return VectorRival(
             tuple,
             lambda t, x: (*t, x),
-            lambda t, i, x: (*t[:i], x, *t[i + 1:]),
+            lambda t, i, x: (*t[:i], x, *t[i + 1 :]),
             lambda t: t[:-1],
             lambda t, i: t[:i] + t[i + 1 :],
             lambda t, i, x: (*t[:i], x, *t[i:]),

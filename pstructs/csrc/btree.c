@@ -144,7 +144,8 @@ ps_node *
 ps_bt_make(ps_state *st, int shape, int height, const ps_bt_item *items, int n, bool steal)
 {
     int width = height ? 1 : ps_bt_width(shape);
-    if (PS_UNLIKELY(height > PS_BT_MAX_HEIGHT - 2)) { /* only from packs that are thin on purpose */
+    if (PS_UNLIKELY(height >
+                    PS_BT_MAX_HEIGHT - 2)) { /* only from packs that are thin on purpose */
         PyErr_SetString(PyExc_OverflowError, "a sorted collection is too high for its number of "
                                              "entries; verify the pack that it comes from");
         return NULL;
@@ -476,6 +477,10 @@ ps_bt_quick(ps_slot root, const ps_bt_probe *p, ps_node **leaf)
             return PS_BT_UNSURE;
         }
         ps_node *n = ps_slot_node(s);
+        /* The header says where the words are: fetch those lines while it is being read. */
+        __builtin_prefetch((char *)n + 128);
+        __builtin_prefetch((char *)n + 192);
+        __builtin_prefetch((char *)n + 320);
         const int64_t *words = ps_bt_words(n);
         if (PS_UNLIKELY(ps_bt_node_kind(n) != p->kind)) {
             return PS_BT_UNSURE;

@@ -206,7 +206,12 @@ PS_INLINE void
 ps_bt_probe_init(ps_bt_probe *p, PyObject *key)
 {
     p->key = key;
-    p->kind = ps_bt_word(key, &p->word);
+    if (PyLong_CheckExact(key) && PS_LIKELY(ps_long_as_int64(key, &p->word))) {
+        p->kind = PS_BT_INT;
+    }
+    else {
+        p->kind = ps_bt_word(key, &p->word);
+    }
 }
 /* Whether key can be an order key at all: no NaN, and it sorts beside itself. 0, or -1
  * with ValueError or TypeError. */

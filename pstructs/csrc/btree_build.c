@@ -83,23 +83,19 @@ static int
 close_first(ps_bt_builder *b, int level, int n)
 {
     ps_bt_item *row, item;
-    if (need_row(b, level + 1) < 0) {
+    if (need_row(b, level + 1) < 0 || (b->n[level + 1] == 2 * most(level + 1) &&
+                                       close_first(b, level + 1, most(level + 1)) < 0)) {
         return -1;
     }
     row = b->items[level];
-    ps_node *node = ps_bt_make(b->st, b->shape, level, row, n, false);
+    ps_node *node = ps_bt_make(b->st, b->shape, level, row, n, true);
     if (node == NULL) {
         return -1;
     }
     ps_node_track(b->st, node);
-    if (ps_bt_item_of(b->st, node, &item) < 0) {
-        Py_DECREF(node);
-        return -1;
-    }
-    drop_items(b, level, 0, n);
     b->n[level] -= n;
     memmove(row, row + n, (size_t)b->n[level] * sizeof *row);
-    if (b->n[level + 1] == 2 * most(level + 1) && close_first(b, level + 1, most(level + 1)) < 0) {
+    if (ps_bt_item_of(b->st, node, &item) < 0) {
         Py_DECREF(node);
         return -1;
     }
@@ -371,51 +367,86 @@ merge_sort(sort_key **keys, sort_key **spare, Py_ssize_t n)
     return 0;
 }
 
+/* Append the entry number i of the input with the value of entry number `last`; takes
+ * their references. */
+static int
+push_input(ps_bt_builder *b, PyObject **items, const ps_bt_probe *p, Py_ssize_t i, Py_ssize_t last)
+{
+    int width = ps_bt_width(b->shape);
+    ps_bt_item item = {.word = p->word, .count = 1, .kind = p->kind};
+    for (int j = 0; j < width; j++) {
+        PyObject **from =
+            &items[(j == width - 1 && (b->shape & PS_BT_MAP) ? last : i) * width + j];
+        item.s[j] = ps_slot_heap(*from);
+        *from = NULL;
+    }
+    return push(b, 0, &item);
+}
+
+/* Whether the input can be in a tree at all, as far as its keys tell one by one, and is
+ * sorted strictly already: 1, 0, -1. */
+static int
+is_sorted(PyObject **items, int width, Py_ssize_t n)
+{
+    sort_key last = {0}, key;
+    int sorted = 1, accepted = -1;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        ps_bt_probe_init(&key.p, items[i * width]);
+        /* One look at a key without words is enough: the rest are compared with it. */
+        if ((int)key.p.kind != accepted && ps_bt_accept(&key.p) < 0) {
+            return -1;
+        }
+        accepted = (int)key.p.kind;
+        if (sorted && i > 0) {
+            sorted = before(&last, &key);
+            if (sorted < 0) {
+                return -1;
+            }
+        }
+        last = key;
+    }
+    return sorted;
+}
+
 int
 ps_bt_build(ps_state *st, int shape, PyObject **items, Py_ssize_t n, ps_btree *out)
 {
     int width = ps_bt_width(shape), rc = -1;
     size_t bytes = (size_t)(n ? n : 1) * sizeof(sort_key);
-    sort_key *keys = ps_scratch_new(bytes), *spare = NULL;
+    sort_key *keys = NULL, *spare = NULL;
     ps_bt_builder b;
     ps_bt_builder_init(st, &b, shape);
-    if (keys == NULL) {
+    int sorted = is_sorted(items, width, n);
+    if (sorted < 0) {
+        goto done;
+    }
+    if (sorted) {
+        for (Py_ssize_t i = 0; i < n; i++) {
+            ps_bt_probe p;
+            ps_bt_probe_init(&p, items[i * width]);
+            if (push_input(&b, items, &p, i, i) < 0) {
+                goto done;
+            }
+        }
+        rc = ps_bt_builder_end(&b, out);
+        goto done;
+    }
+    keys = ps_scratch_new(bytes);
+    spare = keys == NULL ? NULL : ps_scratch_new(bytes);
+    if (spare == NULL) {
         PyErr_NoMemory();
         goto done;
     }
-    bool sorted = true;
-    int accepted = -1;
     for (Py_ssize_t i = 0; i < n; i++) {
         keys[i].at = i;
         ps_bt_probe_init(&keys[i].p, items[i * width]);
-        /* One look at a key without words is enough: the rest are compared with it. */
-        if ((int)keys[i].p.kind != accepted && ps_bt_accept(&keys[i].p) < 0) {
-            goto done;
-        }
-        accepted = (int)keys[i].p.kind;
     }
-    for (Py_ssize_t i = 1; i < n && sorted; i++) {
-        int r = before(&keys[i - 1], &keys[i]);
-        if (r < 0) {
-            goto done;
-        }
-        sorted = r;
-    }
-    if (!sorted) {
-        sort_key *made = spare = ps_scratch_new(bytes);
-        if (spare == NULL) {
-            PyErr_NoMemory();
-            goto done;
-        }
-        int failed = merge_sort(&keys, &made, n);
-        spare = made;
-        if (failed < 0) {
-            goto done;
-        }
+    if (merge_sort(&keys, &spare, n) < 0) {
+        goto done;
     }
     for (Py_ssize_t i = 0; i < n;) {
         Py_ssize_t last = i; /* of the run of equal keys that starts at i */
-        while (!sorted && last + 1 < n) {
+        while (last + 1 < n) {
             int order;
             if (ps_bt_compare(&keys[last].p, &keys[last + 1].p, &order) < 0) {
                 goto done;
@@ -429,14 +460,7 @@ ps_bt_build(ps_state *st, int shape, PyObject **items, Py_ssize_t n, ps_btree *o
             }
             last++;
         }
-        ps_bt_item item = {.word = keys[i].p.word, .count = 1, .kind = keys[i].p.kind};
-        for (int j = 0; j < width; j++) {
-            item.s[j] = ps_slot_heap(items[keys[i].at * width + j]);
-        }
-        if (shape & PS_BT_MAP) {
-            item.s[width - 1] = ps_slot_heap(items[keys[last].at * width + width - 1]);
-        }
-        if (ps_bt_builder_entry(&b, &item) < 0) {
+        if (push_input(&b, items, &keys[i].p, keys[i].at, keys[last].at) < 0) {
             goto done;
         }
         i = last + 1;
@@ -447,7 +471,7 @@ done:
     ps_scratch_free(keys, bytes);
     ps_scratch_free(spare, bytes);
     for (Py_ssize_t i = 0; i < n * width; i++) {
-        Py_DECREF(items[i]);
+        Py_XDECREF(items[i]);
     }
     return rc;
 }

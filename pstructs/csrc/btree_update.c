@@ -320,6 +320,71 @@ link_in_place(path *p, int h, splice *sp, int change, ps_slot *garbage)
     }
 }
 
+/* The usual insertion: a leaf with room, copied column by column. An owned leaf whose
+ * successor is linked without another allocation gives its references to the copy, and
+ * stays behind as an empty shell. */
+static int
+insert_in_leaf(path *p, const splice *sp, splice *up)
+{
+    ps_node *n = p->node[0];
+    const ps_bt_item *item = &sp->with[0];
+    uint32_t size = (uint32_t)ps_bt_size(n), at = (uint32_t)sp->first;
+    int width = ps_bt_width(p->shape);
+    bool gc = ps_node_is_gc(p->st, n), packed = n->meta & PS_META_PACKED;
+    for (int j = 0; j < width; j++) {
+        gc = gc || ps_slot_needs_gc(p->st, item->s[j]);
+        packed = packed || ps_slot_is_packed(item->s[j]);
+    }
+    ps_bt_kind kind = ps_bt_node_kind(n) == item->kind ? item->kind : PS_BT_ANY;
+    ps_node *copy = ps_node_new_array(p->st, gc, (uint32_t)width * (size + 1), size + 1,
+                                      ps_bt_tag(p->shape, 0, kind));
+    if (copy == NULL) {
+        return -1;
+    }
+    copy->meta |= packed ? PS_META_PACKED : 0;
+    for (int j = 0; j < width; j++) {
+        ps_slot *to = copy->slots + (uint32_t)j * (size + 1);
+        const ps_slot *from = n->slots + (uint32_t)j * size;
+        memcpy(to, from, at * sizeof *to);
+        to[at] = ps_slot_incref(p->st, item->s[j]);
+        memcpy(to + at + 1, from + at, (size - at) * sizeof *to);
+    }
+    int64_t *words = ps_bt_words(copy);
+    memset(words, 0, (size + 1) * sizeof *words);
+    if (kind != PS_BT_ANY) {
+        memcpy(words, ps_bt_words(n), at * sizeof *words);
+        words[at] = item->word;
+        memcpy(words + at + 1, ps_bt_words(n) + at, (size - at) * sizeof *words);
+    }
+    bool last = p->top == 0 || (p->own[1] && (ps_node_is_gc(p->st, p->node[1]) || !gc));
+    *up = (splice){.first = p->top ? p->at[1] : 0, .cut = 1, .n = 1};
+    up->with[0] = (ps_bt_item){.s = {ps_slot_heap(copy)}, .count = size + 1};
+    if (kind != PS_BT_ANY) {
+        up->with[0].word = words[0];
+        up->with[0].kind = kind;
+    }
+    else if (ps_bt_item_of(p->st, copy, &up->with[0]) < 0) {
+        /* Only the new entry's references are the copy's own so far. */
+        for (int j = 0; j < width; j++) {
+            ps_slot_decref(p->st, item->s[j]);
+        }
+        ps_node_drop_shell(p->st, copy);
+        return -1;
+    }
+    if (p->own[0] && last) {
+        n->datamap = 0;
+        n->nodemap = 0;
+        return 0;
+    }
+    for (uint32_t i = 0; i < copy->datamap; i++) {
+        if (i % (size + 1) != at) {
+            ps_slot_incref(p->st, copy->slots[i]);
+        }
+    }
+    finish_node(p, copy);
+    return 0;
+}
+
 /* Phases 2 and 3 for a splice of the leaf. *t's root is consumed when it succeeds. */
 static int
 apply(path *p, ps_btree *t, splice *sp, int change, ps_slot *garbage)
@@ -335,7 +400,10 @@ apply(path *p, ps_btree *t, splice *sp, int change, ps_slot *garbage)
             t->count += change;
             return 0;
         }
-        int rc = one ? copy_inner(p, h, &now, &up) : splice_node(p, h, &now, &up);
+        bool fits = h == 0 && now.cut == 0 && ps_bt_size(p->node[0]) < PS_BT_LEAF;
+        int rc = one    ? copy_inner(p, h, &now, &up)
+                 : fits ? insert_in_leaf(p, &now, &up)
+                        : splice_node(p, h, &now, &up);
         if (h > 0) {
             drop_nodes(p, &now);
         }

@@ -180,8 +180,8 @@ static bool
 same_subtree(const ps_bt_cursor *a, const ps_bt_cursor *b)
 {
     ps_slot x = item_slot(a), y = item_slot(b);
-    return x == y || (ps_slot_is_packed(x) && ps_slot_is_packed(y) &&
-                      a->st->pack_ops->same(a->st, x, y));
+    return x == y ||
+           (ps_slot_is_packed(x) && ps_slot_is_packed(y) && a->st->pack_ops->same(a->st, x, y));
 }
 
 static int

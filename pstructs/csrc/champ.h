@@ -227,7 +227,8 @@ int ps_champ_is_disjoint(ps_state *st, ps_tree a, ps_tree b, int width); /* 1, 0
  * with the same type (True -> 1 is an edit). Slots are borrowed for the call.
  * A set gives its key slot as value. Stops at the first non-zero result and
  * returns it. */
-typedef int (*ps_diff_visit)(ps_state *st, void *arg, ps_slot key, ps_slot a_value, ps_slot b_value);
+typedef int (*ps_diff_visit)(ps_state *st, void *arg, ps_slot key, ps_slot a_value,
+                             ps_slot b_value);
 int ps_champ_diff(ps_state *st, ps_tree a, ps_tree b, int width, ps_diff_visit visit, void *arg);
 
 /* ---- champ_merge.c: three-way merge */

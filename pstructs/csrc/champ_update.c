@@ -162,11 +162,16 @@ static Py_ssize_t
 size_after(edit_kind kind, Py_ssize_t size, int width)
 {
     switch (kind) {
-    case INSERT: return size + width;
-    case REMOVE: return size - width;
-    case PUSH: return size - width + 1;
-    case PULL: return size - 1 + width;
-    default: return size;
+    case INSERT:
+        return size + width;
+    case REMOVE:
+        return size - width;
+    case PUSH:
+        return size - width + 1;
+    case PULL:
+        return size - 1 + width;
+    default:
+        return size;
     }
 }
 
@@ -198,11 +203,22 @@ set_maps(ps_node *new, const ps_node *old, const edit *e)
     }
     else {
         switch (e->kind) {
-        case INSERT: data |= e->bitpos; break;
-        case REMOVE: data &= ~e->bitpos; break;
-        case PUSH: data &= ~e->bitpos; nodes |= e->bitpos; break;
-        case PULL: data |= e->bitpos; nodes &= ~e->bitpos; break;
-        default: break;
+        case INSERT:
+            data |= e->bitpos;
+            break;
+        case REMOVE:
+            data &= ~e->bitpos;
+            break;
+        case PUSH:
+            data &= ~e->bitpos;
+            nodes |= e->bitpos;
+            break;
+        case PULL:
+            data |= e->bitpos;
+            nodes &= ~e->bitpos;
+            break;
+        default:
+            break;
         }
     }
     new->datamap = data;
@@ -415,7 +431,8 @@ retry:
             continue;
         }
         node_gc = node_gc || ps_node_is_gc(st, old);
-        fresh[i] = ps_node_new(st, node_gc, width, 0, 0, size_after(kind, ps_node_size(old), width));
+        fresh[i] =
+            ps_node_new(st, node_gc, width, 0, 0, size_after(kind, ps_node_size(old), width));
         if (fresh[i] == NULL) {
             goto error;
         }
@@ -459,8 +476,7 @@ retry:
         if (now.child && ps_slot_is_packed(now.child)) {
             fresh[i]->meta |= PS_META_PACKED;
         }
-        dropped[n_dropped++] =
-            fill(st, fresh[i], old, &now, width, own || p->opened[i], garbage);
+        dropped[n_dropped++] = fill(st, fresh[i], old, &now, width, own || p->opened[i], garbage);
         now = (edit){.kind = CHILD, .child = ps_slot_heap(fresh[i])};
         if (i > 0) {
             now.bitpos = p->bitpos[i - 1];

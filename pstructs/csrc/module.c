@@ -171,6 +171,8 @@ static PyMethodDef core_methods[] = {
      "_merge(base, ours, theirs, resolve, absent, /)\n--\n\n(merged, conflicts)."},
     {"_record_make", ps_record_make, METH_VARARGS,
      "_record_make(cls, values, /)\n--\n\nA record of cls with the values of a dict, unchecked."},
+    {"_vector_edits", FASTCALL(ps_vector_edits), METH_FASTCALL,
+     "_vector_edits(a, b, /)\n--\n\n[(a_lo, a_hi, b_lo, b_hi)]: the ranges that were replaced."},
     {"_crc32c", ps_py_crc32c, METH_O,
      "_crc32c(data, /)\n--\n\nCRC-32C of data, by the fast and by the portable version."},
     {"_digests", ps_py_digests, METH_O,

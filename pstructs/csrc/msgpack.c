@@ -677,7 +677,8 @@ put_ordered(ps_encoder *e, ps_ref ref, PyObject *order)
         return -1;
     }
     PyObject *name = PyObject_CallOneArg(e->st->pack_slots[PS_CODEC_ORDER_NAME], order);
-    if (name == NULL || ext_begin(e->out, &start) < 0 || ps_buf_room(e->out, PS_REF_SIZE) == NULL) {
+    if (name == NULL || ext_begin(e->out, &start) < 0 ||
+        ps_buf_room(e->out, PS_REF_SIZE) == NULL) {
         goto done;
     }
     ps_ref_store(e->out->data + e->out->len, ref);

@@ -55,7 +55,8 @@ enum {
     PS_EXT_FROZENSET = 17,
     PS_EXT_SET = 18,
     PS_EXT_USER = 19, /* [name, value] of a registered codec */
-    PS_EXT_LAST_CONTAINER = 19, /* 16 to 19 may hold references further down */
+    PS_EXT_LAST_CONTAINER = 19, /* 16 to 19 may hold references further down, and so may */
+    PS_EXT_LATE_CONTAINER = 29, /* 29 to 31 */
     PS_EXT_LAST_MESSAGE = 31,
 };
 

@@ -203,8 +203,7 @@ decode_ordered(ps_decoder *d, const uint8_t *at, const uint8_t *end)
     ps_ref ref = ps_ref_load(d->p);
     d->p += PS_REF_SIZE;
     PyObject *name = decode_payload(d, at, end);
-    PyObject *order =
-        name ? PyObject_CallOneArg(d->st->pack_slots[PS_CODEC_ORDER], name) : NULL;
+    PyObject *order = name ? PyObject_CallOneArg(d->st->pack_slots[PS_CODEC_ORDER], name) : NULL;
     PyObject *x = NULL;
     if (order != NULL) {
         x = d->reference(d, ref, order, false);

@@ -51,13 +51,14 @@ typedef struct {
     PyObject_HEAD
     uint32_t datamap;
     uint32_t nodemap;
-    uint64_t meta; /* packed slot of where this node was saved (owned) or 0, with flags in the low 4 bits */
+    uint64_t
+        meta; /* packed slot of where this node was saved (owned) or 0, with flags in the low 4 bits */
     ps_slot slots[];
 } ps_node;
 
-#define PS_META_WIDTH2 1u  /* two slots an entry */
-#define PS_META_PACKED 2u  /* some slot is packed */
-#define PS_META_ARRAY 4u   /* an array node, not a node of the trie */
+#define PS_META_WIDTH2 1u /* two slots an entry */
+#define PS_META_PACKED 2u /* some slot is packed */
+#define PS_META_ARRAY 4u /* an array node, not a node of the trie */
 #define PS_META_FLAGS 15u
 
 /* ---- slots */
@@ -161,8 +162,8 @@ typedef struct ps_pack_ops {
     /* Look key up below the record at ref, in place. h1 is the whole H1 of key.
      * PS_FOUND: *key_ref and *value_ref (0 in sets) are packed slots, borrowed:
      * valid as long as ref's pack and its imports stay open. */
-    ps_found (*find)(ps_state *st, ps_slot ref, int width, int level, uint64_t h1,
-                     PyObject *key, ps_slot *key_ref, ps_slot *value_ref);
+    ps_found (*find)(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject *key,
+                     ps_slot *key_ref, ps_slot *value_ref);
     /* Number of entries below the record at ref; -1 with an exception. */
     Py_ssize_t (*count)(ps_state *st, ps_slot ref);
     /* Whether two node records are known to hold the same subtree: the same

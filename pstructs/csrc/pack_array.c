@@ -44,17 +44,17 @@ parse_form(ps_record *r, bool vector)
 {
     bool children = r->flags & PS_RF_CHILDREN, sizes = r->flags & PS_RF_SIZES;
     if (!vector) {
-        if (r->level > PS_BT_MAX_HEIGHT - 8 || /* 10**13 entries at least */ (r->level > 0) != children || sizes != children) {
+        if (r->level > PS_BT_MAX_HEIGHT - 8 ||
+            /* 10**13 entries at least */ (r->level > 0) != children || sizes != children) {
             return "a sorted node has an impossible level";
         }
         return r->form & ~0x33u || (!children && r->form & 0x30u) ? "a node has an unknown form"
-                                                                 : NULL;
+                                                                  : NULL;
     }
     if (r->level & PS_A_TOP) {
         int body = r->level & ~PS_A_TOP;
-        if (!children || !sizes || r->form & ~7u ||
-            ps_popcount(r->form) != (int)r->n_children || r->n_children < 2 ||
-            body > PS_RRB_MAX_LEVEL || (body && !(r->form & PS_A_BODY))) {
+        if (!children || !sizes || r->form & ~7u || ps_popcount(r->form) != (int)r->n_children ||
+            r->n_children < 2 || body > PS_RRB_MAX_LEVEL || (body && !(r->form & PS_A_BODY))) {
             return "the top of a vector contradicts itself";
         }
         return NULL;
@@ -179,9 +179,9 @@ ps_array_counts(const ps_record *r, uint64_t counts[PS_WIDTH])
         return "a node of a vector is too high to be regular"; /* a shift would be too far */
     }
     for (uint32_t i = 0; i < r->n_children; i++) {
-        uint64_t size = r->sizes == NULL           ? i + 1 < r->n_children ? full : r->count - sum
-                        : vector                   ? listed_size(r, i) - sum
-                                                   : listed_size(r, i);
+        uint64_t size = r->sizes == NULL ? i + 1 < r->n_children ? full : r->count - sum
+                        : vector         ? listed_size(r, i) - sum
+                                         : listed_size(r, i);
         uint64_t most = vector ? full_size(ps_array_child_level(r, i)) : (uint64_t)PY_SSIZE_T_MAX;
         if (size == 0 || size > most || size > r->count - sum) {
             return "the sizes of a node do not add up to its count";
@@ -377,8 +377,8 @@ sorted_leaf(ps_state *st, ps_slot ref, ps_pack *pack, const ps_record *r)
     for (int i = n; i < n * width; i++) {
         ps_slot_incref(st, slot[i]);
     }
-    ps_node *node = node_of(st, ref, slot, (uint32_t)(n * width), (uint32_t)n,
-                            ps_bt_tag(shape, 0, kind));
+    ps_node *node =
+        node_of(st, ref, slot, (uint32_t)(n * width), (uint32_t)n, ps_bt_tag(shape, 0, kind));
     if (node == NULL) {
         return NULL;
     }
@@ -406,8 +406,7 @@ sorted_inner(ps_state *st, ps_slot ref, ps_pack *pack, const ps_record *r, const
         ps_slot_incref(st, slot[i]);
     }
     ps_bt_kind kind = (ps_bt_kind)(r->form >> 4 & 3);
-    ps_node *node =
-        node_of(st, ref, slot, n + 1, 2 * n, ps_bt_tag(r->form & 3, r->level, kind));
+    ps_node *node = node_of(st, ref, slot, n + 1, 2 * n, ps_bt_tag(r->form & 3, r->level, kind));
     if (node != NULL) {
         for (uint32_t i = 0; i < n; i++) {
             ps_bt_words(node)[i] = (int64_t)ps_load64(r->words + 8 * (uint64_t)i);
@@ -427,7 +426,8 @@ ps_array_node(ps_state *st, ps_slot ref, int kind, int level, Py_ssize_t count)
     if (open_record(st, ref, kind, level, count, &r, counts) < 0) {
         return NULL;
     }
-    Py_INCREF(pack); /* codecs of keys, and what opens imports, may drop the last other reference */
+    Py_INCREF(
+        pack); /* codecs of keys, and what opens imports, may drop the last other reference */
     node = kind == PS_ARRAY_VECTOR ? vector_node(st, ref, pack, &r, counts)
            : r.n_children          ? sorted_inner(st, ref, pack, &r, counts)
                                    : sorted_leaf(st, ref, pack, &r);

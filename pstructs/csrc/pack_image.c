@@ -471,8 +471,7 @@ ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_
             p += 8;
         }
     }
-    else if (t->kind == PS_ARRAY_VECTOR &&
-             (t->form == PS_A_INT64 || t->form == PS_A_FLOAT64)) {
+    else if (t->kind == PS_ARRAY_VECTOR && (t->form == PS_A_INT64 || t->form == PS_A_FLOAT64)) {
         while ((offset + (uint64_t)(p - record)) & 7) {
             *p++ = 0;
         }

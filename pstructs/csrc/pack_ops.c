@@ -224,7 +224,8 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
         }
         const uint8_t *record = pack->data + offset, *end = pack->data + pack->end;
         uint8_t flags = record[PS_R_FLAGS];
-        if (PS_UNLIKELY(record[PS_R_LEVEL] != level || (int)(flags & (PS_RF_KIND | PS_RF_ARRAY)) != width - 1)) {
+        if (PS_UNLIKELY(record[PS_R_LEVEL] != level ||
+                        (int)(flags & (PS_RF_KIND | PS_RF_ARRAY)) != width - 1)) {
             return find_damage(st, pack, offset,
                                "a node has another level or kind than its "
                                "parent says");

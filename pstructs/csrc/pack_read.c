@@ -492,8 +492,7 @@ nested_reference(ps_decoder *d, ps_ref ref, PyObject *order, bool top)
     ps_pack *target;
     ps_record r;
     ps_state *st = d->st;
-    bool keyed =
-        ps_kind_is_array(ref.kind) && ref.kind >= PS_ARRAY_SORTED + PS_BT_KEYED;
+    bool keyed = ps_kind_is_array(ref.kind) && ref.kind >= PS_ARRAY_SORTED + PS_BT_KEYED;
     if (keyed != (order != NULL)) {
         return damaged_reference(d, "a sorted collection and its reference differ on its order");
     }

@@ -105,7 +105,7 @@ blank_ref(void *arg, const uint8_t *p)
 
 int
 ps_lens_message(lens *v, const uint8_t *p, const uint8_t *stop, bool whole_value,
-               const uint8_t **next)
+                const uint8_t **next)
 {
     const uint8_t *end = ps_msg_skip(p, stop);
     if (end == NULL || (next == NULL && end != stop)) {
@@ -117,7 +117,8 @@ ps_lens_message(lens *v, const uint8_t *p, const uint8_t *stop, bool whole_value
     size_t start = v->message.len;
     int r = ps_msg_refs(p, end, verify_ref, v);
     if (r == -2) {
-        return ps_lens_wrong(v, v->offset, "a value nests too deep or holds a malformed reference");
+        return ps_lens_wrong(v, v->offset,
+                             "a value nests too deep or holds a malformed reference");
     }
     if (r || ps_buf_add(&v->message, p, (size_t)(end - p)) < 0) {
         return -1;
@@ -166,7 +167,8 @@ verify_distinct(lens *v, PyObject **known, PyObject *key)
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(*known); i++) {
         int equal = ps_object_eq(PyList_GET_ITEM(*known, i), key);
         if (equal) {
-            return equal < 0 ? -1 : ps_lens_wrong(v, v->offset, "a collision node holds a key twice");
+            return equal < 0 ? -1
+                             : ps_lens_wrong(v, v->offset, "a collision node holds a key twice");
         }
     }
     return PyList_Append(*known, key);
@@ -237,7 +239,8 @@ first_position(lens *v, ps_pack *pack, const ps_record *record, position *p)
             return -1;
         }
         if (r.kind != kind || r.level != level + 1) {
-            return ps_lens_wrong(v, v->offset, "a node has another level or kind than its parent says");
+            return ps_lens_wrong(v, v->offset,
+                                 "a node has another level or kind than its parent says");
         }
         pack = target;
     }
@@ -284,7 +287,9 @@ verify_position(lens *v, const ps_record *r, position *p, position *first, int i
         }
     }
     Py_CLEAR(p->key);
-    return ok > 0 ? 0 : ok < 0 ? -1 : ps_lens_wrong(v, v->offset, "a key stands where no lookup finds it");
+    return ok > 0   ? 0
+           : ok < 0 ? -1
+                    : ps_lens_wrong(v, v->offset, "a key stands where no lookup finds it");
 }
 
 /* ---- records */
@@ -345,7 +350,8 @@ verify_node(lens *v, const ps_record *r)
         int index = 0;
         size_t n = (size_t)(value - key);
         if (is_odd_nan(key, n)) {
-            ps_lens_wrong(v, v->offset, "a NaN is not written in the one form that it has as a key");
+            ps_lens_wrong(v, v->offset,
+                          "a NaN is not written in the one form that it has as a key");
             goto done;
         }
         if (collision) {

@@ -55,8 +55,9 @@ verify_order(lens *v, PyObject *a, PyObject *b)
         }
         return -1;
     }
-    return order < 0 ? 0
-                     : ps_lens_wrong(v, v->offset, "the keys of a sorted collection do not ascend");
+    return order < 0
+               ? 0
+               : ps_lens_wrong(v, v->offset, "the keys of a sorted collection do not ascend");
 }
 
 /* The first, or the last, order key below a record. */
@@ -146,7 +147,8 @@ verify_leaf(lens *v, const ps_record *r)
             if (ps_lens_message(v, p, end, k >= n_keys, k + 1 < width ? &p : NULL) < 0) {
                 goto done;
             }
-            if (k < n_keys && verify_key(v, message, k == n_keys - 1, k == 0 ? &before : NULL) < 0) {
+            if (k < n_keys &&
+                verify_key(v, message, k == n_keys - 1, k == 0 ? &before : NULL) < 0) {
                 goto done;
             }
         }
@@ -252,10 +254,10 @@ ps_verify_array(lens *v, const ps_record *r)
         result = verify_leaf(v, r);
     }
     else {
-        result = r->n_entries && ps_lens_message(v, r->content, r->content + r->length, false,
-                                                 NULL) < 0
-                     ? -1
-                     : verify_children(v, r, &below);
+        result =
+            r->n_entries && ps_lens_message(v, r->content, r->content + r->length, false, NULL) < 0
+                ? -1
+                : verify_children(v, r, &below);
     }
     if (result == 0 && below.len) {
         result = ps_buf_add(&v->message, below.data, below.len);

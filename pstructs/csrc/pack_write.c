@@ -202,8 +202,8 @@ ps_copy_messages(ps_writer *w, ps_pack *pack, uint64_t record, const uint8_t *p,
         if (ps_pack_follow(w->st, pack, from, ref, &target) < 0) {
             goto done;
         }
-        if (ps_copy_record(w, target, ref.offset, ref.kind,
-                           ps_kind_is_array(ref.kind) ? -1 : 0, &to, &count) < 0) {
+        if (ps_copy_record(w, target, ref.offset, ref.kind, ps_kind_is_array(ref.kind) ? -1 : 0,
+                           &to, &count) < 0) {
             goto done;
         }
         ref.import = (uint16_t)PLACE_IMPORT(to);
@@ -569,8 +569,8 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
         ps_ref child = ps_record_child(r, i);
         uint64_t below;
         if (ps_pack_follow(w->st, pack, r->offset, child, &target) < 0 ||
-            ps_copy_record(w, target, child.offset, r->kind, r->level + 1, &t.children[i], &below) <
-                0) {
+            ps_copy_record(w, target, child.offset, r->kind, r->level + 1, &t.children[i],
+                           &below) < 0) {
             goto done;
         }
     }
@@ -586,7 +586,7 @@ done:
 
 int
 ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level, place *at,
-            uint64_t *count)
+               uint64_t *count)
 {
     ps_record r;
     uint32_t import = import_of(w, pack);
@@ -675,9 +675,8 @@ ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint6
     if (level < 0) {
         level = ps_bt_height(n); /* the root of a sorted tree */
     }
-    int result = ps_kind_is_trie(kind)
-                     ? write_heap_node(w, n, kind + 1, level, at, count)
-                     : ps_write_array_node(w, n, kind, level, *count, at);
+    int result = ps_kind_is_trie(kind) ? write_heap_node(w, n, kind + 1, level, at, count)
+                                       : ps_write_array_node(w, n, kind, level, *count, at);
     w->frames--;
     if (result < 0 ||
         ps_image_grow((void **)&w->saved, &w->saved_cap, w->n_saved, sizeof *w->saved) < 0) {

@@ -265,8 +265,9 @@ ps_copy_array_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
         ps_pack_damaged(w->st, pack, r->offset, wrong);
         return -1;
     }
-    if (numbers ? ps_buf_add(&w->scratch, r->content, (size_t)r->length) < 0
-                : ps_copy_messages(w, pack, r->offset, r->content, (size_t)r->length, &has_refs) < 0) {
+    if (numbers
+            ? ps_buf_add(&w->scratch, r->content, (size_t)r->length) < 0
+            : ps_copy_messages(w, pack, r->offset, r->content, (size_t)r->length, &has_refs) < 0) {
         goto done;
     }
     for (uint32_t i = 0; i < t.n_children; i++) {

@@ -263,7 +263,8 @@ concat_small_right(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
     ps_rrb r = {.n_head = a->n_head, .count = a->count + b->count};
     ps_rrb_body body = ps_rrb_body_share(st, ps_rrb_body_of(a));
     int rc = -1, at = 0;
-    if (elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 || elements_add(st, &e, b->head, b->n_head) < 0 ||
+    if (elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 ||
+        elements_add(st, &e, b->head, b->n_head) < 0 ||
         elements_add(st, &e, b->tail, ps_rrb_n_tail(b)) < 0) {
         goto done;
     }
@@ -298,7 +299,8 @@ concat_small_left(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
     ps_rrb r = {.count = a->count + b->count};
     ps_rrb_body body = ps_rrb_body_share(st, ps_rrb_body_of(b));
     int rc = -1;
-    if (elements_add(st, &e, a->head, a->n_head) < 0 || elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 ||
+    if (elements_add(st, &e, a->head, a->n_head) < 0 ||
+        elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 ||
         elements_add(st, &e, b->head, b->n_head) < 0) {
         goto done;
     }
@@ -342,7 +344,8 @@ concat_large(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
             goto done;
         }
     }
-    if (elements_add(st, &e, last, size) < 0 || elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 ||
+    if (elements_add(st, &e, last, size) < 0 ||
+        elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 ||
         elements_add(st, &e, b->head, b->n_head) < 0) {
         goto done;
     }

@@ -141,6 +141,12 @@ int ps_rrb_body_tighten(ps_state *st, ps_rrb_body *b);
  * index of its first element. New reference. */
 ps_node *ps_rrb_body_leaf(ps_state *st, const ps_rrb_body *b, Py_ssize_t at, Py_ssize_t *start);
 
+/* ---- rrb_iter.c */
+/* Whether element i of a and element j of b are the same element of a subtree that both have:
+ * *before and *behind: its elements before that one, and from that one on. Heap nodes only. */
+bool ps_rrb_shared_at(const ps_rrb *a, Py_ssize_t i, const ps_rrb *b, Py_ssize_t j,
+                      Py_ssize_t *before, Py_ssize_t *behind);
+
 /* New reference for *b's root. */
 PS_INLINE ps_rrb_body
 ps_rrb_body_share(ps_state *st, ps_rrb_body b)

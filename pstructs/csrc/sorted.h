@@ -137,22 +137,22 @@ PS_SORTED_FAST(irange);
          "nth($self, i, /)\n--\n\nEntry number i; negative i counts from the end. Cost: O(log "   \
          "n)."},                                                                                  \
         {"first", PS_SORTED_KEYWORDS(ps_sorted_first),                                            \
-         "first($self, /, default=<unrepresentable>)\n--\n\nThe smallest entry. Without entries " \
+         "first([default])\n\nThe smallest entry. Without entries "                               \
          "default, or KeyError."},                                                                \
         {"last", PS_SORTED_KEYWORDS(ps_sorted_last),                                              \
-         "last($self, /, default=<unrepresentable>)\n--\n\nThe greatest entry. Without entries "  \
+         "last([default])\n\nThe greatest entry. Without entries "                                \
          "default, or KeyError."},                                                                \
         {"floor", PS_SORTED_KEYWORDS(ps_sorted_floor),                                            \
-         "floor($self, /, key, default=<unrepresentable>)\n--\n\nThe greatest entry not after "   \
+         "floor(key[, default])\n\nThe greatest entry not after "                                 \
          "key. Without one default, or KeyError."},                                               \
         {"ceiling", PS_SORTED_KEYWORDS(ps_sorted_ceiling),                                        \
-         "ceiling($self, /, key, default=<unrepresentable>)\n--\n\nThe smallest entry not "       \
+         "ceiling(key[, default])\n\nThe smallest entry not "                                     \
          "before key. Without one default, or KeyError."},                                        \
         {"lower", PS_SORTED_KEYWORDS(ps_sorted_lower),                                            \
-         "lower($self, /, key, default=<unrepresentable>)\n--\n\nThe greatest entry before key. " \
+         "lower(key[, default])\n\nThe greatest entry before key. "                               \
          "Without one default, or KeyError."},                                                    \
         {"higher", PS_SORTED_KEYWORDS(ps_sorted_higher),                                          \
-         "higher($self, /, key, default=<unrepresentable>)\n--\n\nThe smallest entry after key. " \
+         "higher(key[, default])\n\nThe smallest entry after key. "                               \
          "Without one default, or KeyError."},                                                    \
         {"pop_first", ps_sorted_pop_first, METH_NOARGS,                                           \
          "pop_first($self, /)\n--\n\n(entry, rest): the smallest entry, and all others."},        \

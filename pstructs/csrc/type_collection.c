@@ -425,11 +425,12 @@ ps_types_init(ps_state *st, PyObject *module)
 
 #define EACH_TYPE(X)                                                                              \
     X(map)                                                                                        \
-    X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)    \
-    X(vector) X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)              \
-    X(record_layout) X(record) X(map_record)                                                      \
-    X(sorted_map) X(sorted_set) X(sorted_map_evolver) X(sorted_set_evolver) X(sorted_keys_view)   \
-    X(sorted_values_view) X(sorted_items_view) X(sorted_iterator)
+    X(set)                                                                                        \
+    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
+        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque) X(record_layout)   \
+            X(record) X(map_record) X(sorted_map) X(sorted_set) X(sorted_map_evolver)             \
+                X(sorted_set_evolver) X(sorted_keys_view) X(sorted_values_view)                   \
+                    X(sorted_items_view) X(sorted_iterator)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)

@@ -913,7 +913,28 @@ PS_NAMED_ARG(deque_remove, "remove", "elem")
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 
+/* The elements as a vector, which shares the tree unless the deque is flipped: what packs hold. */
+static PyObject *
+deque_vector(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    ps_deque *d = (ps_deque *)op;
+    ps_state *st = deque_state(op);
+    ps_rrb t;
+    int rc;
+    if (d->flipped) {
+        PyObject *list = PySequence_List(op);
+        rc = list == NULL ? -1 : ps_rrb_from_object(st, list, &t);
+        Py_XDECREF(list);
+    }
+    else {
+        rc = ps_rrb_slice(st, &d->w.t, d->w.start, d->w.start + d->w.count, &t);
+    }
+    return rc < 0 ? NULL : ps_vector_new(st, t);
+}
+
 static PyMethodDef deque_methods[] = {
+    {"_vector", deque_vector, METH_NOARGS,
+     "_vector($self, /)\n--\n\nThe elements as a PVector: O(log n), unless it was reversed."},
     {"append", PS_NAMED(deque_append),
      "append($self, /, elem)\n--\n\nA deque with elem at the right end.\n\nCost: O(1) amortised."},
     {"appendleft", PS_NAMED(deque_appendleft),

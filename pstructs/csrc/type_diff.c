@@ -103,7 +103,7 @@ diff_visit(ps_state *st, void *arg, ps_slot key, ps_slot a_value, ps_slot b_valu
     }
     if (a_value == 0 || b_value == 0) {
         return gather_entry(a_value ? &d->removed : &d->added, 2, k,
-                        ps_slot_get(st, a_value ? a_value : b_value));
+                            ps_slot_get(st, a_value ? a_value : b_value));
     }
     PyObject *pair = NULL;
     PyObject *old = ps_slot_get(st, a_value);
@@ -259,8 +259,8 @@ merge_resolve(ps_state *st, void *arg, ps_slot key, ps_slot base, ps_slot ours, 
     merge_job *m = arg;
     int rc = -1;
     PyObject *v[4] = {ps_slot_get(st, key)}, *kept = NULL;
-    if (v[0] == NULL || (v[1] = side(st, m, base)) == NULL ||
-        (v[2] = side(st, m, ours)) == NULL || (v[3] = side(st, m, theirs)) == NULL) {
+    if (v[0] == NULL || (v[1] = side(st, m, base)) == NULL || (v[2] = side(st, m, ours)) == NULL ||
+        (v[3] = side(st, m, theirs)) == NULL) {
         goto done;
     }
     if (m->resolve == NULL) {

@@ -17,7 +17,10 @@ from support.pack_tools import devour, reseal, sample
 
 VALUE = pmap(
     {f"k{i}": i for i in range(100)}
-    | {"v": pvector([0.5] * 40).append("x") + pvector(range(90)).append(v(1)), "w": v(2, "z" * 1100)}
+    | {
+        "v": pvector([0.5] * 40).append("x") + pvector(range(90)).append(v(1)),
+        "w": v(2, "z" * 1100),
+    }
     | {"t": (1, [2.5, {"a": {3}}]), "m": m(x=s(1, 2)), "long": "z" * 2000, (1, 2): 2**70}
 )
 IMAGE = dumps(VALUE)

@@ -185,7 +185,10 @@ def test_equal_vectors_of_one_shape_have_equal_digests() -> None:
 
 
 def test_numbers_stand_as_arrays_that_others_can_read() -> None:
-    for code, values in (("q", [i * 3 - 50 for i in range(64)]), ("d", [i / 7 for i in range(64)])):
+    for code, values in (
+        ("q", [i * 3 - 50 for i in range(64)]),
+        ("d", [i / 7 for i in range(64)]),
+    ):
         image = dumps(pvector(values))
         raw = struct.pack(f"<32{code}", *values[:32])
         width = _core.HASH_DOMAIN == 1
@@ -231,8 +234,13 @@ def lies() -> list[tuple[str, bytes]]:
     inner = next(r for r in records if r.sizes and not r.level & TOP)
     leaf = next(r for r in records if r.level == 0).offset
     last = records[-1].offset
-    sizes = inner.offset + 31 + sum(
-        (IMAGE[inner.offset + 30] & 15) + (IMAGE[inner.offset + 30] >> 4) for _ in range(inner.n)
+    sizes = (
+        inner.offset
+        + 31
+        + sum(
+            (IMAGE[inner.offset + 30] & 15) + (IMAGE[inner.offset + 30] >> 4)
+            for _ in range(inner.n)
+        )
     )
     return [
         ("count", changed(IMAGE, inner.offset + 26, b"\xff\xff\xff\x7f")),

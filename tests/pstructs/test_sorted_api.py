@@ -162,7 +162,7 @@ def test_a_lookup_of_nan_finds_nothing() -> None:
 
 
 def test_keys_that_can_not_be_ordered_are_refused_by_name() -> None:
-    with pytest.raises(TypeError, match="the keys .*'a'.* can't be sorted") as caught:
+    with pytest.raises(TypeError, match=r"the keys .*'a'.* can't be sorted") as caught:
         psortedset([1, 2, "a"])
     assert isinstance(caught.value.__cause__, TypeError)
     a = psortedmap({i: i for i in range(50)})

@@ -85,6 +85,17 @@ class Sorted:
 
 
 @dataclass
+class Deque:
+    vector: Vector
+    maxlen: int | None
+
+
+@dataclass
+class Bag:
+    counts: Map
+
+
+@dataclass
 class Array:
     dtype: str
     order: str
@@ -148,7 +159,9 @@ class Record:
         """How many of them are keys, and so never out of line."""
         if self.kind in (SET, MAP, VECTOR):
             return 0 if self.kind == VECTOR else 1
-        return self.columns - (self.kind >= SORTED and self.kind - SORTED & 1 and not self.children)
+        return self.columns - (
+            self.kind >= SORTED and self.kind - SORTED & 1 and not self.children
+        )
 
     def child_level(self, i: int) -> int:
         if self.kind != VECTOR or not self.level & TOP:
@@ -528,7 +541,7 @@ class Message:
             data, meta = self.ref(), self.decode()
             return Array(meta[0], meta[1], tuple(meta[2:]), data)
         raw = self.data[self.at : stop]
-        if not 16 <= code <= 28:
+        if not 16 <= code <= 31:
             self.at = stop
             if code == 3:
                 return int.from_bytes(raw, "big", signed=True)
@@ -555,4 +568,7 @@ BUILDERS: dict[int, Any] = {
     26: lambda x: datetime(*x[:7], fold=x[7], tzinfo=tz_of(x[8])),
     27: lambda x: UUID(bytes=x),
     28: lambda x: Ext(28, x),
+    29: list,
+    30: lambda x: Deque(*x),
+    31: Bag,
 }
