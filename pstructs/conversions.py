@@ -294,9 +294,9 @@ def _convert(o: Any, makers: Mapping[type[Any], Callable[..., Any]]) -> Any:
         new, changed = _changed(o.values(), lambda v: _convert(v, makers))
         return dict(zip(o, new, strict=True)) if changed else o
     if cls is PMap:
-        o = pmap({k: _convert(v, makers) for k, v in o.items()})
-    elif cls is PVector:
-        o = pvector([_convert(v, makers) for v in o])
+        return makers.get(PMap, pmap)({k: _convert(v, makers) for k, v in o.items()})
+    if cls is PVector:
+        return makers.get(PVector, pvector)([_convert(v, makers) for v in o])
     make = makers.get(cls)
     if make is None:
         return o

@@ -58,6 +58,8 @@ struct ps_state {
     int n_spare;
     PyObject *spare_deques[PS_FREELIST]; /* memory of dead exact PDeque objects */
     int n_spare_deques;
+    PyObject *spare_cells[PS_FREELIST]; /* memory of dead exact PList objects */
+    int n_spare_cells;
     PyObject *empty_vector;
     PyObject *spare_vectors[PS_FREELIST]; /* of dead exact PVector objects */
     int n_spare_vectors;

@@ -427,20 +427,14 @@ ps_types_init(ps_state *st, PyObject *module)
     return st->empty_map == NULL || st->empty_set == NULL ? -1 : 0;
 }
 
+/* clang-format off */
 #define EACH_TYPE(X)                                                                              \
-    X(map)                                                                                        \
-    X(set)                                                                                        \
-<<<<<<< HEAD
-    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
-        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque) X(record_layout)   \
-            X(record) X(map_record) X(sorted_map) X(sorted_set) X(sorted_map_evolver)             \
-                X(sorted_set_evolver) X(sorted_keys_view) X(sorted_values_view)                   \
-                    X(sorted_items_view) X(sorted_iterator)
-=======
-    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator)           \
-        X(sorted_map) X(sorted_set) X(sorted_map_evolver) X(sorted_set_evolver)                   \
-            X(sorted_keys_view) X(sorted_values_view) X(sorted_items_view) X(sorted_iterator)
->>>>>>> sorted
+    X(map) X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view)         \
+    X(iterator) X(vector) X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)  \
+    X(record_layout) X(record) X(map_record)                                                      \
+    X(sorted_map) X(sorted_set) X(sorted_map_evolver) X(sorted_set_evolver) X(sorted_keys_view)   \
+    X(sorted_values_view) X(sorted_items_view) X(sorted_iterator)
+/* clang-format on */
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -485,6 +479,9 @@ ps_types_clear(ps_state *st)
     }
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
+    }
+    while (st->n_spare_cells > 0) {
+        PyObject_GC_Del(st->spare_cells[--st->n_spare_cells]);
     }
     while (st->n_spare_deques > 0) {
         PyObject_GC_Del(st->spare_deques[--st->n_spare_deques]);

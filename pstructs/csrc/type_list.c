@@ -54,7 +54,19 @@ list_dealloc(PyObject *op)
     }
     PyObject *first = c->first;
     ps_list *rest = c->rest == c ? NULL : c->rest;
-    type->tp_free(op);
+#ifndef Py_GIL_DISABLED
+    /* The collector may have cleared the type already, when all die together. */
+    PyObject *module =
+        type->tp_dealloc == list_dealloc ? ((PyHeapTypeObject *)type)->ht_module : NULL;
+    ps_state *st = module == NULL ? NULL : PyModule_GetState(module);
+    if (st != NULL && st->n_spare_cells < PS_FREELIST) {
+        st->spare_cells[st->n_spare_cells++] = op;
+    }
+    else
+#endif
+    {
+        type->tp_free(op);
+    }
     Py_DECREF(type);
     Py_XDECREF(first);
     /* Cells that nobody else holds die here, one by one. A subclass may look at itself while
@@ -85,7 +97,16 @@ list_state(PyObject *self)
 PS_INLINE ps_list *
 cell_new(ps_state *st, PyObject *first, ps_list *rest)
 {
-    ps_list *c = PyObject_GC_New(ps_list, st->list);
+    ps_list *c;
+#ifndef Py_GIL_DISABLED
+    if (st->n_spare_cells > 0) {
+        c = (ps_list *)PyObject_Init(st->spare_cells[--st->n_spare_cells], st->list);
+    }
+    else
+#endif
+    {
+        c = PyObject_GC_New(ps_list, st->list);
+    }
     if (PS_UNLIKELY(c == NULL)) {
         Py_DECREF(rest);
         return NULL;

@@ -382,7 +382,7 @@ def test_partitions_are_ranges_of_equal_size_in_order() -> None:
     assert [k for part in parts for k in part] == list(range(1003))
     assert {len(part) for part in parts} == {143, 144}
     assert [len(pstructs.partition(psortedset([1]), i, 3)) for i in range(3)] == [1, 0, 0]
-    with pytest.raises(TypeError, match="partition.. wants a PMap"):
+    with pytest.raises(TypeError, match=r"partition\(\) wants a PMap"):
         pstructs.partition({}, 0, 1)  # type: ignore[call-overload]
 
 

@@ -14,6 +14,12 @@ from typing import Any
 import pstructs
 from pstructs import m, partition, pmap, pset, pvector, s, stable_hash, v
 from support.sorted_operations import SORTED, SORTED_HASHABLE, SORTED_THROUGH_PYTHON, SortedCase
+from support.linear_operations import (
+    LINEAR,
+    LINEAR_HASHABLE,
+    LINEAR_THROUGH_PYTHON,
+    LinearCase,
+)
 from support.wilful_keys import Key, colliding
 
 
@@ -66,6 +72,7 @@ class Case:
         self.elements = kind.keys * 40
         self.vector: Any = pvector(self.elements)
         self.cut: Any = self.vector[77:-3]
+        self.linear = LinearCase(self.keys)
         self.pickled = pickle.dumps(self.map)
         self.sorted = None if kind is Collisions else SortedCase(self.dict, self.other_dict)
         self.state = (dict(self.dict), set(self.keys))
@@ -79,6 +86,7 @@ class Case:
         expected, elements = self.state
         assert self.map == expected == self.same and self.set == elements
         assert self.other == self.other_dict
+        self.linear.check_unchanged()
         _core._check(self.vector)
         assert self.vector == self.elements and self.cut == self.elements[77:-3]
         if self.sorted is not None:
@@ -250,6 +258,10 @@ THROUGH_PYTHON: dict[str, Callable[[Case], Any]] = {
     "vector_deepcopy": lambda c: copy.deepcopy(c.vector),
     "order": lambda c: fails(TypeError, lambda: c.map < c.map),
 }
+
+SAFE |= LINEAR
+HASHABLE |= LINEAR_HASHABLE
+THROUGH_PYTHON |= LINEAR_THROUGH_PYTHON
 
 
 def remove_all(c: Case) -> None:
