@@ -110,7 +110,7 @@ lint-typing: $(LINT)/.has-wheel
 format: $(LINT)/.has-wheel
 	$(LINT)/bin/ruff check --fix --quiet . || true
 	$(LINT)/bin/ruff format .
-	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch]
+	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch] tests/fuzz/*.c
 
 # ---- test builds: the whole package in a folder of its own, so that the normal build
 # is left alone. PYTHONSAFEPATH keeps the source folder from shadowing it.

@@ -284,9 +284,10 @@ missing_fields=[]
         """
         return CheckedPMap.Evolver(type(self), self)
 
-    def set(self, key: Any, val: Any) -> Any:
+    def set(self, key: Any, val: Any) -> Self:  # type: ignore[override]
         """Return a map in which key has the value val."""
-        return self.evolver().set(key, val).persistent()
+        made: Self = self.evolver().set(key, val).persistent()
+        return made
 
     def remove(self, key: object) -> Self:
         """Return a map without key; KeyError if it is missing."""
@@ -296,22 +297,26 @@ missing_fields=[]
         """Return a map without key; the map itself if it is missing."""
         return self._wrap(super().discard(key)) if key in self else self
 
-    def update(self, *maps: Any) -> Any:
+    def update(self, *maps: Any) -> Self:  # type: ignore[override]
         """Return a map with the entries of maps as well; the rightmost value wins."""
-        return self.evolver().update(*maps).persistent()
+        made: Self = self.evolver().update(*maps).persistent()
+        return made
 
-    def update_with(self, update_fn: Callable[[Any, Any], Any], /, *maps: Any) -> Any:
+    def update_with(  # type: ignore[override]
+        self, update_fn: Callable[[Any, Any], Any], /, *maps: Any
+    ) -> Self:
         """As update(); where a key is there already its value becomes update_fn(old, new)."""
         evolver = self.evolver()
         for entries in maps:
             for key, value in dict(entries).items():
                 evolver.set(key, update_fn(evolver[key], value) if key in evolver else value)
-        return evolver.persistent()
+        made: Self = evolver.persistent()
+        return made
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Any) -> Self:  # type: ignore[override]
         return self.update(other) if isinstance(other, Mapping) else NotImplemented
 
-    __or__ = __add__
+    __or__ = __add__  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self)})"
@@ -429,13 +434,15 @@ class CheckedPSet(PSet[_T], CheckedType, metaclass=CheckedTypeMeta):
         """
         return CheckedPSet.Evolver(type(self), self)
 
-    def add(self, element: Any) -> Any:
+    def add(self, element: Any) -> Self:
         """Return a set with element as well."""
-        return self.evolver().add(element).persistent()
+        made: Self = self.evolver().add(element).persistent()
+        return made
 
-    def update(self, *iterables: Any) -> Any:
+    def update(self, *iterables: Any) -> Self:
         """Return a set with the elements of iterables as well."""
-        return self.evolver().update(*iterables).persistent()
+        made: Self = self.evolver().update(*iterables).persistent()
+        return made
 
     def remove(self, element: object) -> Self:
         """Return a set without element; KeyError if it is missing."""

@@ -106,40 +106,46 @@ class CheckedPVector(PVector[_T], CheckedType, metaclass=CheckedTypeMeta):
 
     # What brings elements in.
 
-    def set(self, i: Any, val: Any) -> Any:
+    def set(self, i: Any, val: Any) -> Self:
         """Return a vector in which element i is val; i == len appends."""
-        return self.evolver().set(i, val).persistent()
+        made: Self = self.evolver().set(i, val).persistent()
+        return made
 
-    def mset(self, *args: Any) -> Any:
+    def mset(self, *args: Any) -> Self:
         """Return a vector with many elements set: mset(i0, x0, i1, x1, ...)."""
-        self._checked(args[1::2])
-        return self._wrap(super().mset(*args))
+        if len(args) % 2:
+            return super().mset(*args)  # says what is wrong
+        evolver = self.evolver()
+        for i, val in zip(args[::2], args[1::2], strict=True):
+            evolver.set(i, val)
+        return evolver.persistent()
 
-    def append(self, val: Any) -> Any:
+    def append(self, val: Any) -> Self:
         """Return a vector with val at the end."""
-        return self.evolver().append(val).persistent()
+        made: Self = self.evolver().append(val).persistent()
+        return made
 
-    def extend(self, obj: Iterable[Any]) -> Any:
+    def extend(self, obj: Iterable[Any]) -> Self:
         """Return a vector with the elements of obj at the end."""
         return self._wrap(super().extend(self._checked(obj)))
 
-    def appendleft(self, val: Any) -> Any:
+    def appendleft(self, val: Any) -> Self:
         """Return a vector with val at the front."""
         self._checked((val,))
         return self._wrap(super().appendleft(val))
 
     prepend = appendleft
 
-    def extendleft(self, obj: Iterable[Any]) -> Any:
+    def extendleft(self, obj: Iterable[Any]) -> Self:
         """Return a vector with the elements of obj put before the front, one after the other."""
         return self._wrap(super().extendleft(self._checked(obj)))
 
-    def insert(self, index: Any, value: Any) -> Any:
+    def insert(self, index: Any, value: Any) -> Self:
         """Return a vector with value before element index."""
         self._checked((value,))
         return self._wrap(super().insert(index, value))
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Any) -> Self:
         return self.extend(other)
 
     # What takes elements out: the rest was checked.

@@ -27,7 +27,7 @@ _C = TypeVar("_C", bound=type)
 
 # Checked class -> what its instances are without their checks. Reading takes a PVector as well.
 PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet, CheckedPVector: list}
-_PLAIN_TYPES = (*PLAIN.values(), PVector)
+_PLAIN_TYPES: tuple[Any, ...] = (*PLAIN.values(), PVector)
 
 
 class _Plan(NamedTuple):

@@ -11,7 +11,7 @@ import importlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from pstructs._core import (
     MapRecord,
@@ -31,6 +31,9 @@ from pstructs._core import (
 from pstructs.bags import PBag, pbag
 
 __all__ = ["convert", "freeze", "mutant", "thaw"]
+
+_K = TypeVar("_K")
+_T = TypeVar("_T")
 
 
 # ---- types of other libraries
@@ -91,6 +94,14 @@ def _changed(values: Iterable[Any], convert: Callable[[Any], Any]) -> tuple[list
     return new, any(a is not b for a, b in zip(old, new, strict=True))
 
 
+@overload
+def freeze(o: list[Any], strict: bool = True) -> PVector[Any]: ...
+@overload
+def freeze(o: dict[_K, Any], strict: bool = True) -> PMap[_K, Any]: ...
+@overload
+def freeze(o: set[_T], strict: bool = True) -> PSet[_T]: ...
+@overload
+def freeze(o: Any, strict: bool = True) -> Any: ...
 def freeze(o: Any, strict: bool = True) -> Any:
     """Return o with plain containers turned into persistent ones, at any depth.
 
@@ -153,6 +164,14 @@ def _freeze_map(o: PMap[Any, Any] | MapRecord | PSortedMap[Any, Any]) -> Any:
     return evolver.persistent()
 
 
+@overload
+def thaw(o: PVector[Any], strict: bool = True) -> list[Any]: ...
+@overload
+def thaw(o: PMap[_K, Any], strict: bool = True) -> dict[_K, Any]: ...
+@overload
+def thaw(o: PSet[_T], strict: bool = True) -> set[_T]: ...
+@overload
+def thaw(o: Any, strict: bool = True) -> Any: ...
 def thaw(o: Any, strict: bool = True) -> Any:
     """Return o with persistent containers turned into plain ones, at any depth.
 

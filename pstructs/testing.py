@@ -8,7 +8,7 @@ by itself, so that `from_type(PMap[str, int])`, and `builds` of a class with suc
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pstructs._core import (
@@ -16,11 +16,15 @@ from pstructs._core import (
     PList,
     PMap,
     PSet,
+    PSortedMap,
+    PSortedSet,
     PVector,
     pdeque,
     plist,
     pmap,
     pset,
+    psortedmap,
+    psortedset,
     pvector,
 )
 from pstructs.bags import PBag, pbag
@@ -29,7 +33,17 @@ from pstructs.interop.kinds import KINDS, Kind, Shape
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["pbags", "pdeques", "plists", "pmaps", "psets", "pvectors", "register"]
+__all__ = [
+    "pbags",
+    "pdeques",
+    "plists",
+    "pmaps",
+    "psets",
+    "psortedmaps",
+    "psortedsets",
+    "pvectors",
+    "register",
+]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -89,6 +103,69 @@ def psets(
     from hypothesis import strategies as st
 
     return st.sets(elements, min_size=min_size, max_size=max_size).map(pset)
+
+
+def psortedmaps(
+    keys: SearchStrategy[H],
+    values: SearchStrategy[V],
+    *,
+    min_size: int = 0,
+    max_size: int | None = None,
+    key: Callable[[H], Any] | None = None,
+) -> SearchStrategy[PSortedMap[H, V]]:
+    """Return a strategy for sorted maps.
+
+    Parameters
+    ----------
+    keys, values : SearchStrategy
+        For the keys, which are hashable and have an order, and the values.
+    min_size, max_size : int
+        Bounds of the number of entries; no upper bound by default.
+    key : callable, optional
+        The order of the maps, as in `psortedmap`; what it returns is hashable.
+
+    Examples
+    --------
+    >>> from hypothesis import given, strategies as st
+    >>> @given(psortedmaps(st.text(), st.integers(), min_size=1, key=len))
+    ... def check(m):
+    ...     assert len(m.first()[0]) <= len(m.last()[0])
+    >>> check()
+    """
+    from hypothesis import strategies as st
+
+    place = key or (lambda k: k)
+    return st.lists(
+        st.tuples(keys, values),
+        min_size=min_size,
+        max_size=max_size,
+        unique_by=lambda entry: place(entry[0]),
+    ).map(lambda entries: psortedmap(entries, key=key))
+
+
+def psortedsets(
+    elements: SearchStrategy[H],
+    *,
+    min_size: int = 0,
+    max_size: int | None = None,
+    key: Callable[[H], Any] | None = None,
+) -> SearchStrategy[PSortedSet[H]]:
+    """Return a strategy for sorted sets.
+
+    Parameters
+    ----------
+    elements : SearchStrategy
+        For the elements, which are hashable and have an order.
+    min_size, max_size : int
+        Bounds of the number of elements; no upper bound by default.
+    key : callable, optional
+        The order of the sets, as in `psortedset`; what it returns is hashable.
+    """
+    from hypothesis import strategies as st
+
+    return st.lists(
+        elements, min_size=min_size, max_size=max_size, unique_by=key or (lambda element: element)
+    ).map(lambda found: psortedset(found, key=key))
 
 
 def pvectors(
@@ -172,7 +249,7 @@ def _resolver(kind: Kind) -> Any:
         parts = [st.from_type(part) for part in get_args(annotation)] or _simple(kind)
         if kind.shape is Shape.MAPPING:
             return st.dictionaries(*parts).map(kind.make)
-        if kind.shape is Shape.SET and kind.hashed:
+        if kind.shape is Shape.SET:
             return st.sets(*parts).map(kind.make)
         return st.lists(*parts).map(kind.make)
 
@@ -184,6 +261,6 @@ def _simple(kind: Kind) -> list[Any]:
     from hypothesis import strategies as st
 
     some = st.none() | st.booleans() | st.integers() | st.text()
-    if not kind.hashed and kind.shape is not Shape.SEQUENCE:
-        some = st.integers()  # which have an order
+    if kind.ordered:
+        some = st.integers()
     return [some, some] if kind.shape is Shape.MAPPING else [some]

@@ -154,7 +154,7 @@ copy_items(path *p, ps_node *n, int lo, int hi, ps_bt_item *out)
 
 /* Phase 2 at height h: the splice `sp` of node[h] as one of the node above. 0, -1; does
  * not touch sp. */
-static int
+static PS_NOINLINE int
 splice_node(path *p, int h, const splice *sp, splice *up)
 {
     ps_bt_item items[2 * (PS_BT_LEAF + PS_BT_INNER) + 4], *out = items;

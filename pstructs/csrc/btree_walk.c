@@ -234,26 +234,58 @@ done:
     return rc;
 }
 
+/* Two cursors. Not on the C stack: comparing a key or value may come back here for each
+ * level of nested collections, and 3.13 allows 10,000 of them. */
+typedef struct {
+    ps_bt_cursor a, b;
+} cursors;
+
+static cursors *
+cursors_new(ps_state *st, ps_btree a, ps_btree b)
+{
+    cursors *c = PyMem_Malloc(sizeof *c);
+    if (c == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    int ra = cursor_init(st, &c->a, a), rb = cursor_init(st, &c->b, b);
+    if (ra < 0 || rb < 0) {
+        cursor_clear(&c->a);
+        cursor_clear(&c->b);
+        PyMem_Free(c);
+        return NULL;
+    }
+    return c;
+}
+
+static void
+cursors_free(cursors *c)
+{
+    cursor_clear(&c->a);
+    cursor_clear(&c->b);
+    PyMem_Free(c);
+}
+
 int
 ps_bt_walk(ps_state *st, ps_btree ta, ps_btree tb, const ps_bt_visitor *v, void *arg)
 {
-    ps_bt_cursor a, b;
-    int rc = cursor_init(st, &a, ta);
-    int rb = cursor_init(st, &b, tb);
-    rc = rc < 0 ? rc : rb;
-    while (rc == 0 && !a.end && !b.end) {
-        rc = step(&a, &b, v, arg);
+    cursors *c = cursors_new(st, ta, tb);
+    if (c == NULL) {
+        return -1;
     }
-    while (rc == 0 && !a.end) {
-        rc = v->only(arg, &a, true);
-        rc = rc != 0 ? rc : pass(&a);
+    int rc = 0;
+    while (rc == 0 && !c->a.end && !c->b.end) {
+        rc = step(&c->a, &c->b, v, arg);
     }
-    while (rc == 0 && !b.end) {
-        rc = v->only(arg, &b, false);
-        rc = rc != 0 ? rc : pass(&b);
+    while (rc == 0 && !c->a.end) {
+        rc = v->only(arg, &c->a, true);
+        rc = rc != 0 ? rc : pass(&c->a);
     }
-    cursor_clear(&a);
-    cursor_clear(&b);
+    while (rc == 0 && !c->b.end) {
+        rc = v->only(arg, &c->b, false);
+        rc = rc != 0 ? rc : pass(&c->b);
+    }
+    cursors_free(c);
     return rc;
 }
 
@@ -282,28 +314,30 @@ entries_equal(ps_bt_cursor *a, ps_bt_cursor *b)
 int
 ps_bt_equal(ps_state *st, ps_btree ta, ps_btree tb)
 {
-    ps_bt_cursor a, b;
     if (ta.count != tb.count) {
         return 0;
     }
-    int rc = cursor_init(st, &a, ta), rb = cursor_init(st, &b, tb), equal = 1;
-    rc = rc < 0 ? rc : rb;
-    while (rc == 0 && equal > 0 && !a.end && !b.end) {
+    cursors *c = cursors_new(st, ta, tb);
+    if (c == NULL) {
+        return -1;
+    }
+    ps_bt_cursor *a = &c->a, *b = &c->b;
+    int rc = 0, equal = 1;
+    while (rc == 0 && equal > 0 && !a->end && !b->end) {
         /* Both stand before the same position. */
-        if (a.item != NULL && b.item != NULL && item_slot(&a) == item_slot(&b)) {
-            rc = pass(&a) < 0 ? -1 : pass(&b);
+        if (a->item != NULL && b->item != NULL && item_slot(a) == item_slot(b)) {
+            rc = pass(a) < 0 ? -1 : pass(b);
         }
-        else if (a.item == NULL && b.item == NULL) {
-            equal = entries_equal(&a, &b);
-            rc = equal < 0 || pass(&a) < 0 ? -1 : pass(&b);
+        else if (a->item == NULL && b->item == NULL) {
+            equal = entries_equal(a, b);
+            rc = equal < 0 || pass(a) < 0 ? -1 : pass(b);
         }
         else {
-            int ha = a.h, hb = b.h;
-            rc = ha >= hb ? enter(&a) : 0;
-            rc = rc == 0 && hb >= ha ? enter(&b) : rc;
+            int ha = a->h, hb = b->h;
+            rc = ha >= hb ? enter(a) : 0;
+            rc = rc == 0 && hb >= ha ? enter(b) : rc;
         }
     }
-    cursor_clear(&a);
-    cursor_clear(&b);
+    cursors_free(c);
     return rc < 0 ? -1 : equal;
 }

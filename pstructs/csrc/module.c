@@ -150,7 +150,8 @@ static PyMethodDef core_methods[] = {
     {"partition", FASTCALL(ps_partition), METH_FASTCALL | METH_KEYWORDS,
      "partition(collection, i, n)\n--\n\n"
      "Part i (from 0) of n disjoint parts of a PMap or PSet, of similar size, cut\n"
-     "along subtrees: the parts share nearly all nodes with the collection.\n\n"
+     "along subtrees: the parts share nearly all nodes with the collection. Those of\n"
+     "a PSortedMap or PSortedSet are ranges of equal size, up to one entry.\n\n"
      "Cost: O(32 log32 n) for a collection of n entries."},
     {"_check", ps_check, METH_O,
      "_check(collection, /)\n--\n\nAssert every invariant of a PMap, PSet or evolver."},

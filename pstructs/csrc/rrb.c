@@ -142,24 +142,39 @@ ps_rrb_get(ps_state *st, const ps_rrb *t, Py_ssize_t i)
     return get_packed(st, t, (size_t)i);
 }
 
-/* The subtree in s, of count elements, with element at replaced; 0 on error. */
+/* The subtree in s, of count elements, with element at replaced; s itself, new, when it is there
+ * already; 0 on error. */
 static ps_slot
 set_below(ps_state *st, ps_slot s, int level, Py_ssize_t count, size_t at, PyObject *value)
 {
-    ps_node *path[PS_RRB_MAX_LEVEL + 1]; /* by level, owned */
+    ps_node *path[PS_RRB_MAX_LEVEL + 1]; /* by level; owned from `opened` down, else borrowed */
     uint32_t k[PS_RRB_MAX_LEVEL + 1];
-    ps_slot made = 0;
-    int l = level;
-    for (; l >= 0; l--) {
-        path[l] = ps_rrb_open(st, s, l, count);
-        if (path[l] == NULL) {
-            l++;
-            goto done;
+    ps_slot made = 0, top = s;
+    int opened = -1, l = level;
+    for (;; l--) {
+        if (PS_LIKELY(opened < 0 && !ps_slot_is_packed(s))) {
+            path[l] = ps_slot_node(s);
         }
-        k[l] = l > 0 ? ps_rrb_child(path[l], l, &at, &count) : (uint32_t)at;
+        else {
+            /* What an opened node refers to may live in that node only. */
+            opened = opened < 0 ? l : opened;
+            path[l] = ps_rrb_open(st, s, l, count);
+            if (path[l] == NULL) {
+                l++;
+                goto done;
+            }
+        }
+        if (l == 0) {
+            break;
+        }
+        k[l] = ps_rrb_child(path[l], l, &at, &count);
         s = path[l]->slots[k[l]];
     }
-    l = 0;
+    k[0] = (uint32_t)at;
+    if (path[0]->slots[at] == ps_slot_heap(value)) {
+        made = ps_slot_incref(st, top);
+        goto done;
+    }
     made = ps_slot_heap(Py_NewRef(value));
     bool gc = ps_needs_gc(st, value);
     for (int up = 0; up <= level && made; up++) {
@@ -167,7 +182,7 @@ set_below(ps_state *st, ps_slot s, int level, Py_ssize_t count, size_t at, PyObj
         made = ps_slot_heap(ps_rrb_with_slot(st, path[up], k[up], made, gc));
     }
 done:
-    for (; l <= level; l++) {
+    for (; l <= opened; l++) {
         Py_DECREF(path[l]);
     }
     return made;
@@ -176,11 +191,6 @@ done:
 int
 ps_rrb_set(ps_state *st, const ps_rrb *t, Py_ssize_t i, PyObject *value, ps_rrb *out)
 {
-    const ps_slot *slot = ps_rrb_find(t, (size_t)i);
-    if (slot != NULL && *slot == ps_slot_heap(value)) {
-        *out = ps_rrb_share(st, t);
-        return 0;
-    }
     ps_rrb r = *t;
     Py_ssize_t at = i - (Py_ssize_t)t->n_head;
     Py_ssize_t count;

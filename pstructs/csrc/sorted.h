@@ -120,6 +120,9 @@ PS_SORTED_FAST(slice);
 PS_SORTED_FAST(between);
 PS_SORTED_FAST(irange);
 
+/* Part i of n, 0 <= i < n: neighbouring ranges whose sizes differ by one at most. */
+PyObject *ps_sorted_partition(ps_state *st, PyObject *self, Py_ssize_t i, Py_ssize_t n);
+
 #define PS_SORTED_KEYWORDS(function)                                                              \
     (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 #define PS_SORTED_RANGE_METHODS                                                                   \

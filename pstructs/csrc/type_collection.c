@@ -330,8 +330,9 @@ ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject
     }
     ps_state *st = ps_state_of_module(module);
     int width = ps_is_map(st, a[0]) ? 2 : ps_is_set(st, a[0]) ? 1 : 0;
-    if (width == 0) {
-        PyErr_Format(PyExc_TypeError, "partition() wants a PMap or PSet, not %.200s",
+    if (width == 0 && !ps_is_sorted(st, a[0])) {
+        PyErr_Format(PyExc_TypeError,
+                     "partition() wants a PMap or PSet, or a sorted one, not %.200s",
                      Py_TYPE(a[0])->tp_name);
         return NULL;
     }
@@ -346,6 +347,9 @@ ps_partition(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject
     if (n < 1 || i < 0 || i >= n) {
         PyErr_Format(PyExc_ValueError, "there is no part %zd of %zd: want 0 <= i < n", i, n);
         return NULL;
+    }
+    if (width == 0) {
+        return ps_sorted_partition(st, a[0], i, n);
     }
     ps_tree t;
     if (ps_champ_partition(st, ps_tree_of(a[0]), width, i, n, &t) < 0) {
@@ -423,14 +427,14 @@ ps_types_init(ps_state *st, PyObject *module)
     return st->empty_map == NULL || st->empty_set == NULL ? -1 : 0;
 }
 
+/* clang-format off */
 #define EACH_TYPE(X)                                                                              \
-    X(map)                                                                                        \
-    X(set)                                                                                        \
-    X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
-        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque) X(record_layout)   \
-            X(record) X(map_record) X(sorted_map) X(sorted_set) X(sorted_map_evolver)             \
-                X(sorted_set_evolver) X(sorted_keys_view) X(sorted_values_view)                   \
-                    X(sorted_items_view) X(sorted_iterator)
+    X(map) X(set) X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view)         \
+    X(iterator) X(vector) X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)  \
+    X(record_layout) X(record) X(map_record)                                                      \
+    X(sorted_map) X(sorted_set) X(sorted_map_evolver) X(sorted_set_evolver) X(sorted_keys_view)   \
+    X(sorted_values_view) X(sorted_items_view) X(sorted_iterator)
+/* clang-format on */
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)

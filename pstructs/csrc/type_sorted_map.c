@@ -4,6 +4,7 @@
  * (type_sorted_range.c). Equal to any mapping of equal content, and then of equal hash; the order
  * is no part of the value, as with collections.OrderedDict beside dict. */
 #include "sorted.h"
+#include "type_interop.h"
 
 static Py_ssize_t
 map_len(PyObject *self)
@@ -473,6 +474,7 @@ static PyMethodDef map_methods[] = {
      "__reversed__($self, /)\n--\n\nIterate over the keys, the greatest first."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPSortedMap[K, V]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

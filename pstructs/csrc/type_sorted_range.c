@@ -180,6 +180,14 @@ part(ps_state *st, PyObject *self, Py_ssize_t lo, Py_ssize_t hi)
     return ps_sorted_like(st, self, out);
 }
 
+PyObject *
+ps_sorted_partition(ps_state *st, PyObject *self, Py_ssize_t i, Py_ssize_t n)
+{
+    Py_ssize_t count = ps_sorted_tree(self).count, each = count / n, more = count % n;
+    Py_ssize_t lo = i * each + (i < more ? i : more);
+    return part(st, self, lo, lo + each + (i < more));
+}
+
 /* (entry i, everything else) */
 static PyObject *
 pop(PyObject *self, bool first)

@@ -5,6 +5,7 @@
  * subtrees; any other operand is sorted first. Comparisons with a set of another kind ask
  * that set's `in`, so elements that can't be ordered beside ours are unequal, and no error. */
 #include "sorted.h"
+#include "type_interop.h"
 
 typedef enum { OP_OR, OP_AND, OP_SUBTRACT, OP_XOR } set_op;
 
@@ -500,6 +501,7 @@ static PyMethodDef set_methods[] = {
      "__reversed__($self, /)\n--\n\nIterate over the elements, the greatest first."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPSortedSet[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

@@ -15,11 +15,15 @@ from pstructs._core import (
     PList,
     PMap,
     PSet,
+    PSortedMap,
+    PSortedSet,
     PVector,
     pdeque,
     plist,
     pmap,
     pset,
+    psortedmap,
+    psortedset,
     pvector,
 )
 from pstructs.bags import PBag, pbag
@@ -58,6 +62,11 @@ class Kind(NamedTuple):
     hashed: bool
     settings: tuple[str, ...] = ()
 
+    @property
+    def ordered(self) -> bool:
+        """Whether keys or elements have to be comparable."""
+        return "key" in self.settings
+
     def brackets(self, value: Any) -> tuple[str, str]:
         """Return what stands around the entries in the repr of a value."""
         name = self.cls.__name__.lower()
@@ -77,6 +86,8 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(PMap, Shape.MAPPING, pmap, True),
     Kind(PSet, Shape.SET, pset, True),
+    Kind(PSortedMap, Shape.MAPPING, psortedmap, True, ("key",)),
+    Kind(PSortedSet, Shape.SET, psortedset, True, ("key",)),
     Kind(PVector, Shape.SEQUENCE, pvector, False),
     Kind(PList, Shape.SEQUENCE, plist, False),
     Kind(PDeque, Shape.SEQUENCE, pdeque, False, ("maxlen",)),

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from pstructs import PDeque, PList, PMap, PSet, PVector, testing
-from pstructs.bags import PBag
+from pstructs import (
+    PBag,
+    PDeque,
+    PList,
+    PMap,
+    PSet,
+    PSortedMap,
+    PSortedSet,
+    PVector,
+    testing,
+)
 from pstructs.interop.kinds import Kind, Shape
 from support.interop_samples import annotation, every
 
@@ -17,6 +26,8 @@ numbers = st.integers(0, 50)
 STRATEGIES: list[tuple[type[Any], Any]] = [
     (PMap, lambda **size: testing.pmaps(numbers, numbers, **size)),
     (PSet, lambda **size: testing.psets(numbers, **size)),
+    (PSortedMap, lambda **size: testing.psortedmaps(numbers, numbers, **size)),
+    (PSortedSet, lambda **size: testing.psortedsets(numbers, **size)),
     (PVector, lambda **size: testing.pvectors(numbers, **size)),
     (PList, lambda **size: testing.plists(numbers, **size)),
     (PDeque, lambda **size: testing.pdeques(numbers, **size)),
@@ -55,6 +66,15 @@ def test_values_shrink_to_few_and_simple_elements(cls: type[Any], strategy: Any)
     value = find(strategy(), lambda value: len(value) >= 2 and max(value) >= 7, settings=quiet)
     assert sorted(value) == [0, 7]
     assert list(find(strategy(), lambda value: True, settings=quiet)) == []
+
+
+@given(
+    testing.psortedmaps(numbers, numbers, min_size=2, max_size=3, key=lambda k: -k),
+    testing.psortedsets(numbers, min_size=2, max_size=3, key=lambda k: k % 7),
+)
+def test_sorted_collections_have_the_order_that_is_asked_for(by: Any, seven: Any) -> None:
+    assert list(by) == sorted(by, reverse=True) and 2 <= len(by) <= 3
+    assert list(seven) == sorted(seven, key=lambda k: k % 7) and 2 <= len(seven) <= 3
 
 
 @every()

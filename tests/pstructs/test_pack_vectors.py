@@ -272,8 +272,11 @@ def test_lie_about_a_vector_is_refused_untrusted_and_safe_trusted(what: str, ima
     assert image != IMAGE
     with pytest.raises(errors.PackError):
         loads(image)
-    for use in (devour, lambda x: x.append(1).set(3, 2), lambda x: (x + x)[5:-5], lambda x: x == x,
-                lambda x: devour(x.insert(300, 0).delete(3, 200)), lambda x: dumps(x)):  # fmt: skip
+    uses: list[Callable[[Any], Any]] = [
+        *[devour, dumps, lambda x: x == x, lambda x: (x + x)[5:-5]],
+        *[lambda x: x.append(1).set(3, 2), lambda x: devour(x.insert(300, 0).delete(3, 200))],
+    ]
+    for use in uses:
         try:
             use(loads(image, trusted=True))
         except errors.PackError as error:

@@ -109,6 +109,10 @@ def plain(value: Any) -> Any:
         return type(value).__name__, {k: plain(v) for k, v in value.items()}
     if isinstance(value, (pyrsistent.PSet, pstructs.PSet)):
         return type(value).__name__, set(value)
+    if isinstance(value, (pyrsistent.PVector, pstructs.PVector)):
+        # pyrsistent's vector without checks has a name of its own in Python and in C.
+        name = type(value).__name__
+        return name if name == "Steps" else "PVector", [plain(x) for x in value]
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     return value
@@ -244,7 +248,11 @@ def declare_checked(lib: Any, prefix: str) -> dict[str, Any]:
     class Narrow(Table):
         __invariant__ = lambda k, v: [(k != "x", "x"), (v != 3, "three")]  # noqa: E731
 
-    made = {"Small": Small, "Table": Table, "Narrow": Narrow}
+    class Steps(lib.CheckedPVector):  # type: ignore[misc,name-defined]
+        __type__ = (int, Small)
+        __invariant__ = lambda n: (n != 3, "three")  # noqa: E731
+
+    made = {"Small": Small, "Table": Table, "Narrow": Narrow, "Steps": Steps}
     for name, cls in made.items():
         cls.__name__ = name
         cls.__qualname__ = prefix + name
@@ -293,6 +301,26 @@ TABLE_STEPS = st.one_of(
     KEYS.map(lambda k: lambda c: c.transform([k], 2)),
     st.just(lambda c: pickle.loads(pickle.dumps(c))),
 )
+INDICES = st.integers(-3, 5)
+STEPS_OF_VECTORS = st.one_of(
+    ELEMENTS.map(lambda x: lambda c: c.append(x)),
+    st.tuples(INDICES, ELEMENTS).map(lambda p: lambda c: c.set(*p)),
+    st.tuples(INDICES, ELEMENTS).map(lambda p: lambda c: c.mset(*p)),
+    SETS.map(lambda x: lambda c: c.extend(x)),
+    SETS.map(lambda x: lambda c: c + x),
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("append"), st.tuples(ELEMENTS)),
+            st.tuples(st.just("extend"), st.tuples(SETS)),
+            st.tuples(st.just("__setitem__"), st.tuples(INDICES, ELEMENTS)),
+            st.tuples(st.just("set"), st.tuples(INDICES, ELEMENTS)),
+        ),
+        max_size=3,
+    ).map(evolve_checked),
+    st.tuples(INDICES, ELEMENTS).map(lambda p: lambda c: c.transform([p[0]], p[1])),
+    st.just(lambda c: pickle.loads(pickle.dumps(c))),
+    st.just(lambda c: type(c)(c[1:])),
+)
 CHECKED_QUESTIONS: list[Any] = [
     len,
     lambda c: c.serialize(),
@@ -304,17 +332,26 @@ CHECKED_QUESTIONS: list[Any] = [
 ]
 
 
-@given(name=st.sampled_from(["Small", "Table", "Narrow"]), data=st.data())
+CHECKED_KINDS = {
+    "Small": (SETS, SET_STEPS),
+    "Table": (ENTRIES, TABLE_STEPS),
+    "Narrow": (ENTRIES, TABLE_STEPS),
+    "Steps": (SETS, STEPS_OF_VECTORS),
+}
+
+
+@given(name=st.sampled_from(sorted(CHECKED_KINDS)), data=st.data())
 @settings(max_examples=max(200, settings().max_examples))
 def test_checked_collections_answer_as_pyrsistents(name: str, data: Any) -> None:
-    start = data.draw(SETS if name == "Small" else ENTRIES)
+    starts, steps = CHECKED_KINDS[name]
+    start = data.draw(starts)
     expected, got = (outcome(lambda c: c[name].create(start), lib) for lib in CHECKED)
     assert got[:2] == expected[:2]
     if got[0] == "error":
         expected, got = (outcome(lambda c: c[name](), lib) for lib in CHECKED)
         assert got[:2] == expected[:2]
     theirs, ours = expected[2], got[2]
-    for step in data.draw(st.lists(SET_STEPS if name == "Small" else TABLE_STEPS, max_size=10)):
+    for step in data.draw(st.lists(steps, max_size=10)):
         before = plain(ours)
         expected, got = outcome(step, theirs), outcome(step, ours)
         assert got[:2] == expected[:2]

@@ -376,6 +376,16 @@ def test_slices_share_their_nodes_with_the_whole() -> None:
     assert below | rest == a
 
 
+def test_partitions_are_ranges_of_equal_size_in_order() -> None:
+    a = psortedmap({i: i for i in range(1003)})
+    parts = [pstructs.partition(a, i, 7) for i in range(7)]
+    assert [k for part in parts for k in part] == list(range(1003))
+    assert {len(part) for part in parts} == {143, 144}
+    assert [len(pstructs.partition(psortedset([1]), i, 3)) for i in range(3)] == [1, 0, 0]
+    with pytest.raises(TypeError, match="wants a PMap"):
+        pstructs.partition({}, 0, 1)  # type: ignore[call-overload]
+
+
 def nodes(a: Any) -> set[int]:
     """Addresses of the nodes of a collection of lists, which the collector can list."""
     seen: dict[int, Any] = {}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pstructs import PVector, PVectorEvolver, _core, pset, pvector, stable_hash, v
+from support.hash_reference import parts, reference_hash
 
 N = 2500  # deep enough for two levels of inner nodes
 
@@ -215,6 +216,12 @@ def test_equal_vectors_have_equal_stable_hashes() -> None:
     assert stable_hash(a) == stable_hash(a[:50] + b) == stable_hash(Sub(a))
     assert stable_hash(v(1)) == stable_hash(v(True)) != stable_hash((1,))
     assert len({stable_hash(x) for x in (v(), v(v()), v(1, 2), v(2, 1), v(1), pset([1]))}) == 6
+
+
+def test_the_stable_hash_is_the_one_of_the_spec() -> None:
+    for key in ((), (1, "a", None), tuple(range(100))):
+        expected = parts(1, 27, (reference_hash(1, x) for x in key))
+        assert stable_hash(pvector(key)) == expected
 
 
 def test_vectors_match_sequence_patterns() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import assert_type
 
-from pstructs import PDeque, PList, dq, l, pdeque, plist
-from pstructs.bags import PBag, b, pbag
+from pstructs import PBag, PDeque, PList, b, dq, l, pbag, pdeque, plist
 
 numbers = plist([1, 2])
 assert_type(numbers, PList[int])

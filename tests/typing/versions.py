@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from pstructs import PMap, PSet, diff, m, merge, merge_nested, partition, patch, s, stable_hash
-from pstructs.diffs import Diff
+from pstructs import (
+    Diff,
+    PMap,
+    PSet,
+    PSortedMap,
+    PSortedSet,
+    PVector,
+    VectorDiff,
+    diff,
+    freeze,
+    m,
+    merge,
+    merge_nested,
+    partition,
+    patch,
+    psortedmap,
+    psortedset,
+    s,
+    stable_hash,
+    thaw,
+    v,
+)
 
 old, new = m(a=1, b=2), m(a=1, b=3)
 changes = diff(old, new)
@@ -36,3 +56,24 @@ assert_type(merge(s(1), s(1, 2), s(1, 3)), PSet[int])
 assert_type(partition(old, 0, 2), PMap[str, int])
 assert_type(partition(s(1), 0, 2), PSet[int])
 assert_type(stable_hash("a"), int)
+
+# the other collections
+ordered = psortedmap({1: "a"})
+assert_type(diff(ordered, ordered).added, PSortedMap[int, str])
+assert_type(patch(ordered, diff(ordered, ordered)), PSortedMap[int, str])
+assert_type(merge(ordered, ordered, ordered), PSortedMap[int, str])
+ordered_set = psortedset([1])
+assert_type(diff(ordered_set, ordered_set).added, PSortedSet[int])
+vector = v(1, 2)
+assert_type(diff(vector, vector), VectorDiff[int])
+assert_type(patch(vector, diff(vector, vector)), PVector[int])
+assert_type(merge(vector, vector, vector), PVector[int])
+
+# plain containers and back
+assert_type(freeze([1]), PVector[Any])
+data: dict[str, list[int]] = {"a": [1]}
+assert_type(freeze(data), PMap[str, Any])
+assert_type(freeze({1}), PSet[int])
+assert_type(thaw(vector), list[Any])
+assert_type(thaw(old), dict[str, Any])
+assert_type(thaw(s(1)), set[int])

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from pstructs import PDeque, PList, PMap, PSet, PVector, diff, m, merge, pmap, pset, pvector, s
-from pstructs.bags import PBag
+from pstructs import (
+    PBag,
+    PDeque,
+    PList,
+    PMap,
+    PSet,
+    PVector,
+    diff,
+    m,
+    merge,
+    pmap,
+    pset,
+    pvector,
+    s,
+)
 
 
 def wrong_maps(stock: PMap[str, int], numbers: PSet[int]) -> None:
