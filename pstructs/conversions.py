@@ -19,6 +19,8 @@ from pstructs._core import (
     PList,
     PMap,
     PSet,
+    PSortedMap,
+    PSortedSet,
     PVector,
     pdeque,
     plist,
@@ -140,7 +142,7 @@ def freeze(o: Any, strict: bool = True) -> Any:
         return tuple(new) if changed else o
     if cls is set:
         return pset(o)
-    if isinstance(o, PMap | MapRecord):
+    if isinstance(o, PMap | MapRecord | PSortedMap):
         return _freeze_map(o) if strict else o
     if isinstance(o, PVector):
         if not strict:
@@ -153,8 +155,8 @@ def freeze(o: Any, strict: bool = True) -> Any:
     return freeze(own(o), strict) if strict else own(o)
 
 
-def _freeze_map(o: PMap[Any, Any] | MapRecord) -> PMap[Any, Any]:
-    evolver = pmap(o).evolver()
+def _freeze_map(o: PMap[Any, Any] | MapRecord | PSortedMap[Any, Any]) -> Any:
+    evolver: Any = (o if isinstance(o, PSortedMap) else pmap(o)).evolver()
     for key, value in o.items():
         frozen = freeze(value)
         if frozen is not value:
@@ -176,9 +178,10 @@ def thaw(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a tuple
-        of thawed elements; values of pyrsistent, immutables and rpds as their counterparts here.
-        Lists, deques and bags that are persistent have no plain counterpart and stay as they are.
+        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a
+        tuple of thawed elements; values of pyrsistent, immutables and rpds as their
+        counterparts here. Lists, deques and bags that are persistent have no plain counterpart
+        and stay as they are; sorted maps and sets become dicts, in order, and sets.
     strict : bool
         Look into lists and dicts, too.
 
@@ -202,12 +205,12 @@ def thaw(o: Any, strict: bool = True) -> Any:
         return o
     if isinstance(o, PVector) or (strict and cls is list):
         return [thaw(v, strict) for v in o]
-    if isinstance(o, PMap | MapRecord) or (strict and cls is dict):
+    if isinstance(o, PMap | MapRecord | PSortedMap) or (strict and cls is dict):
         return {k: thaw(v, strict) for k, v in o.items()}
     if cls is tuple:
         new, changed = _changed(o, lambda v: thaw(v, strict))
         return tuple(new) if changed else o
-    if isinstance(o, PSet):
+    if isinstance(o, PSet | PSortedSet):
         return set(o)
     own = _maker_of_own(cls)
     return o if own is None else thaw(own(o), strict)

@@ -450,6 +450,9 @@ static PyMethodDef map_methods[] = {
     {"update_with", (PyCFunction)(void (*)(void))map_update_with, METH_FASTCALL,
      "update_with($self, update_fn, /, *maps)\n--\n\nAs update(); where a key is there already "
      "its value becomes\nupdate_fn(old, new)."},
+    {"transform", (PyCFunction)(void (*)(void))ps_transform, METH_FASTCALL,
+     "transform($self, /, *transformations)\n--\n\nA map with changes made along paths, as "
+     "PMap.transform()."},
     {"evolver", map_evolver, METH_NOARGS,
      "evolver($self, /)\n--\n\nA mutable builder that starts from this map."},
     {"keys", map_keys, METH_NOARGS, "keys($self, /)\n--\n\nThe keys in order, as a Set."},

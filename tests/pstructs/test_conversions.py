@@ -28,6 +28,8 @@ from pstructs import (
     pdeque,
     plist,
     pset,
+    psortedmap,
+    psortedset,
     s,
     thaw,
     v,
@@ -114,6 +116,16 @@ def test_records_are_maps() -> None:
 
     assert thaw(R(x=v(1))) == {"x": [1]} and type(thaw(R(x=1))) is dict
     assert freeze(R(x=[1])) == {"x": v(1)} and type(freeze(R(x=1))) is PMap
+
+
+def test_sorted_collections_stay_sorted() -> None:
+    a = psortedmap({2: [1], 1: [{}]})
+    frozen = freeze(m(a=a)).a
+    assert type(frozen) is type(a) and frozen == {1: v(m()), 2: v(1)} and list(frozen) == [1, 2]
+    assert freeze(frozen) is frozen
+    plain = thaw(frozen)
+    assert type(plain) is dict and list(plain.items()) == [(1, [{}]), (2, [1])]
+    assert thaw(psortedset([2, 1])) == {1, 2}
 
 
 def test_mutant_freezes_arguments_and_result() -> None:

@@ -19,6 +19,7 @@ from pstructs import (
     m,
     ny,
     pmap,
+    psortedmap,
     rex,
     v,
 )
@@ -101,6 +102,14 @@ def test_records_are_on_the_way() -> None:
     line = Line(start=Point(x=1, y=2))
     assert line.transform(["start", "x"], inc).start == Point(x=2, y=2)
     assert m(p=Point(x=1, y=2)).transform(["p", "y"], discard) == m(p=Point(x=1))
+
+
+def test_sorted_maps_are_on_the_way() -> None:
+    a = psortedmap({2: m(x=1), 1: m(x=5)})
+    after = a.transform([lambda k: k > 1, "x"], inc, [3], 7)
+    assert list(after.items()) == [(1, m(x=5)), (2, m(x=2)), (3, 7)]
+    assert m(a=a).transform(["a", 1], discard).a == {2: m(x=1)}
+    assert a.transform([ny], lambda x: x) is a
 
 
 def test_a_change_that_raises_leaves_all_as_it_was() -> None:
