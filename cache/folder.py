@@ -11,6 +11,7 @@ SQLite is reached through diskcache's connections: one a thread, made anew after
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
@@ -25,7 +26,7 @@ from pstructs.cache.catalog import Catalog
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk
 from pstructs.cache.layout import BUSY_SECONDS, DATABASE, Identity, prepare
 from pstructs.cache.trouble import Explained
-from pstructs.errors import MissingPackError, StoreDamagedError, StoreError
+from pstructs.errors import MissingPackError, StoreDamagedError, StoreError, StorePathError
 from pstructs.packs import Pack
 
 __all__ = ["SHORT_BYTES", "Folder", "open_folder"]
@@ -167,6 +168,7 @@ class Folder:
                 local.sync = sync
             con.execute("BEGIN IMMEDIATE")
             try:
+                self._check_place()
                 yield con
                 con.execute("COMMIT")
             except BaseException:
@@ -174,6 +176,26 @@ class Folder:
                     with contextlib.suppress(sqlite3.Error):
                         con.execute("ROLLBACK")
                 raise
+
+    def _check_place(self) -> None:
+        """Raise unless the catalog that is open is still the one in the folder.
+
+        SQLite goes on writing into a file that was removed, and what it commits there is lost.
+        """
+        try:
+            status = os.stat(os.path.join(self.path, DATABASE))
+        except FileNotFoundError:
+            found = None
+        else:
+            found = status.st_dev, status.st_ino
+        if found != self.identity[1:]:
+            what = "removed" if found is None else "replaced by another one"
+            raise StorePathError(
+                errno.ENOENT,
+                f"the store was {what} while it was open; nothing was written. Put it back, or "
+                "open the one that is there now",
+                self.path,
+            )
 
     def release(self) -> None:
         """Close this thread's connection; the next use of it makes a new one."""

@@ -40,6 +40,14 @@ _log = logging.getLogger(__name__)
 _DURABLE = {"commit": True, "none": False}
 
 
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class SnapshotStore:
     """Versions of persistent collections, in a folder.
 
@@ -199,6 +207,8 @@ class SnapshotStore:
         check_head_name(head)
         if message is not None and not isinstance(message, str):
             raise TypeError(f"a message is a str or None, got {type(message).__name__}")
+        if message is not None and not _is_utf8(message):
+            raise ValueError(f"a message can't hold lone surrogates, as {message!r:.200} does")
         wanted = self._expected(head, expected)
         writer = PackWriter(value, importable=self._folder.owns)
         image = writer.image

@@ -3,6 +3,9 @@
 A persistent collection never changes: an update returns a new one that shares nearly all of its
 memory with the old one. `PMap` is the map, `PSet` the set and `PVector` the sequence; `pmap`,
 `m`, `pset`, `s`, `pvector` and `v` make them, and their evolvers are the mutable builders.
+`PSortedMap` and `PSortedSet` keep their keys in order; `PDeque`, `PList` and `PBag` are
+pyrsistent's, as are the records (`PRecord`, `PClass`) and `freeze`, `thaw` and `get_in`.
+`History` undoes, `Atom` is the one thing that changes.
 """
 
 from collections.abc import Hashable, ItemsView, KeysView, Mapping, Sequence, Set, ValuesView
@@ -26,6 +29,10 @@ from pstructs._core import (
     PMapEvolver,
     PSet,
     PSetEvolver,
+    PSortedMap,
+    PSortedMapEvolver,
+    PSortedSet,
+    PSortedSetEvolver,
     PVector,
     PVectorEvolver,
     dq,
@@ -36,6 +43,8 @@ from pstructs._core import (
     plist,
     pmap,
     pset,
+    psortedmap,
+    psortedset,
     pvector,
     s,
     stable_hash,
@@ -44,20 +53,29 @@ from pstructs._core import (
 from pstructs._core import PMapItems as _PMapItems
 from pstructs._core import PMapKeys as _PMapKeys
 from pstructs._core import PMapValues as _PMapValues
+from pstructs._core import PSortedMapItems as _PSortedMapItems
+from pstructs._core import PSortedMapKeys as _PSortedMapKeys
+from pstructs._core import PSortedMapValues as _PSortedMapValues
 from pstructs._field import field, pmap_field, pset_field
 from pstructs._immutable import immutable
 from pstructs._packable import packable
 from pstructs._pclass import PClass, PClassMeta
 from pstructs._precord import PRecord
 from pstructs._transformations import dec, discard, get_in, inc, ny, rex
+from pstructs.atom import Atom
 from pstructs.bags import PBag, b, pbag
 from pstructs.conversions import convert, freeze, mutant, thaw
+from pstructs.cursors import Cursor
+from pstructs.deriving import Derived, derived
 from pstructs.diffs import ABSENT, Diff, diff, patch
+from pstructs.history import History, Step
 from pstructs.merging import merge, merge_nested
+from pstructs.vector_diffs import VectorDiff
 
 __version__ = "0.1.0"
 __all__ = [
     "ABSENT",
+    "Atom",
     "CheckedKeyTypeError",
     "CheckedPMap",
     "CheckedPSet",
@@ -65,7 +83,10 @@ __all__ = [
     "CheckedType",
     "CheckedTypeError",
     "CheckedValueTypeError",
+    "Cursor",
+    "Derived",
     "Diff",
+    "History",
     "InvariantException",
     "PBag",
     "PClass",
@@ -77,12 +98,19 @@ __all__ = [
     "PRecord",
     "PSet",
     "PSetEvolver",
+    "PSortedMap",
+    "PSortedMapEvolver",
+    "PSortedSet",
+    "PSortedSetEvolver",
     "PTypeError",
     "PVector",
     "PVectorEvolver",
+    "Step",
+    "VectorDiff",
     "b",
     "convert",
     "dec",
+    "derived",
     "diff",
     "discard",
     "dq",
@@ -109,6 +137,8 @@ __all__ = [
     "pmap_field",
     "pset",
     "pset_field",
+    "psortedmap",
+    "psortedset",
     "pvector",
     "pvector_field",
     "rex",
@@ -131,3 +161,10 @@ Hashable.register(PVector)
 KeysView.register(_PMapKeys)
 ValuesView.register(_PMapValues)
 ItemsView.register(_PMapItems)
+Mapping.register(PSortedMap)
+Hashable.register(PSortedMap)
+Set.register(PSortedSet)
+Hashable.register(PSortedSet)
+KeysView.register(_PSortedMapKeys)
+ValuesView.register(_PSortedMapValues)
+ItemsView.register(_PSortedMapItems)

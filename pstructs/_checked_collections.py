@@ -288,11 +288,11 @@ missing_fields=[]
         """Return a map in which key has the value val."""
         return self.evolver().set(key, val).persistent()
 
-    def remove(self, key: object, /) -> Self:
+    def remove(self, key: object) -> Self:
         """Return a map without key; KeyError if it is missing."""
         return self._wrap(super().remove(key))
 
-    def discard(self, key: object, /) -> Self:
+    def discard(self, key: object) -> Self:
         """Return a map without key; the map itself if it is missing."""
         return self._wrap(super().discard(key)) if key in self else self
 
@@ -429,7 +429,7 @@ class CheckedPSet(PSet[_T], CheckedType, metaclass=CheckedTypeMeta):
         """
         return CheckedPSet.Evolver(type(self), self)
 
-    def add(self, element: Any, /) -> Any:
+    def add(self, element: Any) -> Any:
         """Return a set with element as well."""
         return self.evolver().add(element).persistent()
 
@@ -437,11 +437,11 @@ class CheckedPSet(PSet[_T], CheckedType, metaclass=CheckedTypeMeta):
         """Return a set with the elements of iterables as well."""
         return self.evolver().update(*iterables).persistent()
 
-    def remove(self, element: object, /) -> Self:
+    def remove(self, element: object) -> Self:
         """Return a set without element; KeyError if it is missing."""
         return self._wrap(super().remove(element))
 
-    def discard(self, element: object, /) -> Self:
+    def discard(self, element: object) -> Self:
         """Return a set without element; the set itself if it is missing."""
         return self._wrap(super().discard(element)) if element in self else self
 

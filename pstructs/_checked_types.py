@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar, overload
 
+from pstructs._interop_methods import InteropMethods
 from pstructs.errors import PstructsError
 
 __all__ = [
@@ -29,7 +30,7 @@ _T = TypeVar("_T")
 Invariant: TypeAlias = Callable[..., Any]
 
 
-class CheckedType:
+class CheckedType(InteropMethods):
     """Marks types that check what they hold, and can be created from and turned into plain data.
 
     Notes

@@ -119,22 +119,22 @@ class CheckedPVector(PVector[_T], CheckedType, metaclass=CheckedTypeMeta):
             evolver.set(i, val)
         return evolver.persistent()
 
-    def append(self, val: Any, /) -> Any:
+    def append(self, val: Any) -> Any:
         """Return a vector with val at the end."""
         return self.evolver().append(val).persistent()
 
-    def extend(self, obj: Iterable[Any], /) -> Any:
+    def extend(self, obj: Iterable[Any]) -> Any:
         """Return a vector with the elements of obj at the end."""
         return self._wrap(super().extend(self._checked(obj)))
 
-    def appendleft(self, val: Any, /) -> Any:
+    def appendleft(self, val: Any) -> Any:
         """Return a vector with val at the front."""
         self._checked((val,))
         return self._wrap(super().appendleft(val))
 
     prepend = appendleft
 
-    def extendleft(self, obj: Iterable[Any], /) -> Any:
+    def extendleft(self, obj: Iterable[Any]) -> Any:
         """Return a vector with the elements of obj put before the front, one after the other."""
         return self._wrap(super().extendleft(self._checked(obj)))
 
@@ -160,7 +160,7 @@ class CheckedPVector(PVector[_T], CheckedType, metaclass=CheckedTypeMeta):
         """Return a vector without element index, or without index <= i < stop."""
         return self._wrap(super().delete(index, stop))
 
-    def remove(self, value: Any, /) -> Self:
+    def remove(self, value: Any) -> Self:
         """Return a vector without the first element that equals value; else ValueError."""
         return self._wrap(super().remove(value))
 

@@ -1,12 +1,13 @@
 """Types that packs hold as extension types, and the registry of users' own types.
 
-The C core (`msgpack.c`, `msgpack_decode.c`) reads five names of this module:
+The C core (`msgpack.c`, `msgpack_decode.c`) reads seven names of this module:
 
 - `encoders`: exact type -> (extension type, function); the function gives raw bytes for extension
   types below 16 and above 31, otherwise a value that is encoded as the payload,
 - `find_encoder`: asked once for a type that is not in `encoders`; None means: can't be saved,
 - `decoders`: extension type -> function of the payload,
 - `decode_array`: for numpy arrays, which read their data in place,
+- `order_name` and `find_order`: key functions of sorted collections to their names, and back,
 - `Opaque`: stands for what nothing here can decode.
 
 Everything that decoding may need is imported with this module, so that the bytes of a pack never
@@ -29,13 +30,26 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from pstructs._core import _register_key_type
+from pstructs._core import (
+    PDeque,
+    PList,
+    PMap,
+    PSet,
+    PSortedMap,
+    PSortedSet,
+    PVector,
+    _register_key_type,
+    pdeque,
+    plist,
+)
+from pstructs.bags import PBag
 from pstructs.errors import CodecError, UnsavableValueError
 
 __all__ = ["Opaque", "decode_array", "decoders", "encoders", "find_encoder", "register_codec"]
 
 _ARRAY, _BIGINT, _USER = 2, 3, 19
 _COMPLEX, _DECIMAL, _FRACTION, _DATE, _TIME, _TIMEDELTA, _DATETIME, _UUID, _SCALAR = range(20, 29)
+_LIST, _DEQUE, _BAG = 29, 30, 31
 
 # The dtypes that packs hold: plain numbers, fixed-size text, dates; no objects, no fields.
 _DTYPE = re.compile(r"(?:[<>|][bui][1248]|[<>|]b1|[<>]f[248]|[<>]c(?:8|16)|[<>|][SU][1-9]\d{0,8}"
@@ -123,9 +137,15 @@ def _known_zone(tz: Any) -> bool:
     """Whether decoding tz needs no more than a zone file of the system."""
     if type(tz) is not str or not _ZONE.fullmatch(tz):
         return True
-    return any(os.path.isfile(os.path.join(path, tz)) for path in zoneinfo.TZPATH) or (
-        "tzdata" in sys.modules
-    )
+    if any(os.path.isfile(os.path.join(path, tz)) for path in zoneinfo.TZPATH):
+        return True
+    if "tzdata" not in sys.modules:  # looking there would import it
+        return False
+    try:
+        zoneinfo.ZoneInfo(tz)
+    except zoneinfo.ZoneInfoNotFoundError:
+        return False
+    return True
 
 
 def _encode_datetime(d: datetime) -> list[Any]:
@@ -251,9 +271,13 @@ def _decode_scalar(x: Any) -> Any:
 _by_name: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {}
 
 
-def _decode_user(x: Any) -> Any:
+def _check_user(x: Any) -> None:
     if type(x) is not list or len(x) != 2 or type(x[0]) is not str:
         raise ValueError("a value of a user type is no [name, value]")
+
+
+def _decode_user(x: Any) -> Any:
+    _check_user(x)
     found = _by_name.get(x[0])
     if found is None:
         return Opaque(_USER, x)
@@ -355,6 +379,122 @@ def add_codec(
     encoders[cls] = (_USER, lambda value: [name, encode(value)])
 
 
+# ---- collections on top of others
+
+
+def _decode_list(x: Any) -> PList[Any]:
+    if type(x) is not list:
+        raise ValueError("a PList is no array")
+    return plist(x)
+
+
+def _decode_deque(x: Any) -> PDeque[Any]:
+    if type(x) is not list or len(x) != 2 or type(x[0]) is not PVector:
+        raise ValueError("a PDeque is no [vector, maxlen]")
+    elements, maxlen = x
+    if maxlen is not None and (type(maxlen) is not int or maxlen < len(elements)):
+        raise ValueError("a PDeque is longer than its maxlen")
+    return pdeque(elements, maxlen)
+
+
+def _decode_bag(x: Any) -> PBag[Any]:
+    if type(x) is not PMap or not all(type(n) is int and n > 0 for n in x.values()):
+        raise ValueError("a PBag is no map of counts")
+    return PBag._of(x, sum(x.values()))
+
+
+# ---- key functions of sorted collections
+
+_orders: dict[str, Callable[[Any], Any]] = {}
+_order_names: dict[Callable[[Any], Any], str] = {}
+
+
+def register_order(name: str, function: Callable[[Any], Any]) -> None:
+    """Teach packs a key function, so that sorted collections that were made with it can be saved.
+
+    Parameters
+    ----------
+    name : str
+        What packs call the function. It has to mean the same order for as long as the packs are
+        kept: what it returned for each key is stored, and is not computed again.
+    function : callable
+        The very object that is given as ``key=``.
+
+    Raises
+    ------
+    CodecError
+        When the name belongs to another function, or the function has another name already.
+
+    Notes
+    -----
+    Nothing of the function is stored but its name. A process that reads such a collection has to
+    register it, too.
+
+    Cost: O(1).
+
+    Examples
+    --------
+    >>> from pstructs import psortedset
+    >>> from pstructs.packs import dumps, loads, register_order
+    >>> register_order("casefold", str.casefold)
+    >>> loads(dumps(psortedset(["b", "A", "c"], key=str.casefold)))
+    psortedset(['A', 'b', 'c'], key=<method 'casefold' of 'str' objects>)
+    """
+    if not isinstance(name, str) or not name or len(name) > 1000:
+        raise CodecError(f"the name of an order is a short str, not {name!r:.100}")
+    if not callable(function):
+        raise CodecError(f"the order {name!r} is a function, not {function!r:.100}")
+    if _orders.get(name, function) is not function:
+        raise CodecError(f"the order {name!r} is {_orders[name]!r:.100}; choose another name")
+    if _order_names.get(function, name) != name:
+        raise CodecError(f"{function!r:.100} is called {_order_names[function]!r} already")
+    _orders[name] = function
+    _order_names[function] = name
+
+
+def order_name(function: Callable[[Any], Any]) -> str:
+    """Return the name of a key function that is saved. Cost: O(1)."""
+    try:
+        return _order_names[function]
+    except (KeyError, TypeError):
+        raise UnsavableValueError(
+            f"a sorted collection with key={function!r:.100} can't be saved: packs store names of "
+            f"functions only; give it one with pstructs.packs.register_order(name, function)"
+        ) from None
+
+
+def find_order(name: Any) -> Callable[[Any], Any]:
+    """Return the key function of that name. Cost: O(1)."""
+    if type(name) is not str:
+        raise ValueError("the name of a key function is no str")
+    try:
+        return _orders[name]
+    except KeyError:
+        raise CodecError(
+            f"a sorted collection has the order {name!r}, which is not registered here; call "
+            f"pstructs.packs.register_order({name!r}, function) before it is read"
+        ) from None
+
+
+# ---- what is not known here
+
+_NEVER_OPAQUE = {1, 2, 3, 4, 5, 6, 16, 17, 18}  # the core decodes them by itself
+
+
+def _encode_opaque(o: Opaque) -> tuple[int, Any]:
+    """Return extension type and payload, if no reader will take them for something else."""
+    try:
+        if o.code == _USER:
+            _check_user(o.payload)
+        elif o.code in (_TIME, _DATETIME):  # of a zone that this machine does not know
+            decoders[o.code](o.payload)
+        elif o.code in _NEVER_OPAQUE or o.code in decoders:
+            raise ValueError("packs have another meaning for its code")
+    except (TypeError, ValueError) as error:
+        raise CodecError(f"{o!r:.200} can't be saved: {error}") from error
+    return o.code, o.payload
+
+
 # ---- the tables
 
 encoders: dict[type[Any], tuple[int, Callable[[Any], Any]]] = {
@@ -367,10 +507,14 @@ encoders: dict[type[Any], tuple[int, Callable[[Any], Any]]] = {
     timedelta: (_TIMEDELTA, lambda d: [d.days, d.seconds, d.microseconds]),
     datetime: (_DATETIME, _encode_datetime),
     UUID: (_UUID, lambda u: u.bytes),
-    Opaque: (-1, lambda o: (o.code, o.payload)),
+    PList: (_LIST, list),
+    PDeque: (_DEQUE, lambda d: [d._vector(), d.maxlen]),
+    PBag: (_BAG, lambda bag: bag.counts),
+    Opaque: (-1, _encode_opaque),
 }
 _BUILT_IN = frozenset(encoders) | {
-    *(str, bytes, bytearray, float, bool, type(None), list, dict, tuple, set, frozenset)
+    *(str, bytes, bytearray, float, bool, type(None), list, dict, tuple, set, frozenset),
+    *(PMap, PSet, PVector, PSortedMap, PSortedSet),
 }
 
 decoders: dict[int, Callable[[Any], Any]] = {
@@ -385,6 +529,9 @@ decoders: dict[int, Callable[[Any], Any]] = {
     _DATETIME: _decode_datetime,
     _UUID: lambda b: UUID(bytes=b),
     _SCALAR: _decode_scalar,
+    _LIST: _decode_list,
+    _DEQUE: _decode_deque,
+    _BAG: _decode_bag,
 }
 
 

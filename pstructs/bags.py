@@ -12,6 +12,7 @@ from itertools import repeat
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from pstructs._core import PMap, pmap
+from pstructs._interop_methods import InteropMethods
 
 __all__ = ["PBag", "b", "pbag"]
 
@@ -20,7 +21,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 _T1 = TypeVar("_T1")
 
 
-class PBag(Generic[_T_co]):
+class PBag(InteropMethods, Generic[_T_co]):
     """A persistent bag: a set whose elements can be there more than once.
 
     Parameters
@@ -116,6 +117,12 @@ class PBag(Generic[_T_co]):
     def __repr__(self) -> str:
         """Return the call of pbag() that makes an equal bag."""
         return f"pbag({list(self)})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool, /) -> None:
+        """Print to IPython's pretty printer."""
+        from pstructs.interop.pretty import ipython_pretty
+
+        ipython_pretty(self, printer, cycle)
 
     def __eq__(self, other: object) -> bool:
         """Return whether both hold the same elements equally often."""

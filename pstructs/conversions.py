@@ -95,10 +95,10 @@ def freeze(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-        A list becomes a `PVector`, a dict or defaultdict a `PMap`, a set a `PSet`, a tuple a
-        tuple of frozen elements, and a value of pyrsistent, immutables or rpds its counterpart
-        here. Keys of maps and elements of sets are hashable and stay as they are, as does
-        anything else, subclasses of the built-in types included.
+        A list becomes a `PVector`, a dict, defaultdict or `PRecord` a `PMap`, a set a `PSet`, a
+        tuple a tuple of frozen elements, and a value of pyrsistent, immutables or rpds its
+        counterpart here. Keys of maps and elements of sets are hashable and stay as they are,
+        as does anything else, subclasses of the built-in types included.
     strict : bool
         Look into values that are persistent already, too.
 
@@ -129,7 +129,7 @@ def freeze(o: Any, strict: bool = True) -> Any:
         return tuple(new) if changed else o
     if cls is set:
         return pset(o)
-    if isinstance(o, PMap):
+    if isinstance(o, PMap | MapRecord):
         return _freeze_map(o) if strict else o
     if isinstance(o, PVector):
         if not strict:
@@ -142,7 +142,7 @@ def freeze(o: Any, strict: bool = True) -> Any:
     return freeze(own(o), strict) if strict else own(o)
 
 
-def _freeze_map(o: PMap[Any, Any]) -> PMap[Any, Any]:
+def _freeze_map(o: PMap[Any, Any] | MapRecord) -> PMap[Any, Any]:
     evolver = pmap(o).evolver()
     for key, value in o.items():
         frozen = freeze(value)
@@ -157,9 +157,10 @@ def thaw(o: Any, strict: bool = True) -> Any:
     Parameters
     ----------
     o : object
-        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a tuple
-        of thawed elements; values of pyrsistent, immutables and rpds as their counterparts here.
-        Lists, deques and bags that are persistent have no plain counterpart and stay as they are.
+        A `PVector` becomes a list, a `PMap` or `PRecord` a dict, a `PSet` a set, a tuple a
+        tuple of thawed elements; values of pyrsistent, immutables and rpds as their
+        counterparts here. Lists, deques and bags that are persistent have no plain counterpart
+        and stay as they are.
     strict : bool
         Look into lists and dicts, too.
 
@@ -274,9 +275,9 @@ def _convert(o: Any, makers: Mapping[type[Any], Callable[..., Any]]) -> Any:
         new, changed = _changed(o.values(), lambda v: _convert(v, makers))
         return dict(zip(o, new, strict=True)) if changed else o
     if cls is PMap:
-        o = pmap({k: _convert(v, makers) for k, v in o.items()})
-    elif cls is PVector:
-        o = pvector([_convert(v, makers) for v in o])
+        return makers.get(PMap, pmap)({k: _convert(v, makers) for k, v in o.items()})
+    if cls is PVector:
+        return makers.get(PVector, pvector)([_convert(v, makers) for v in o])
     make = makers.get(cls)
     if make is None:
         return o

@@ -10,7 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
-from pstructs._core import PMap, PSet, _diff, _patch, pmap
+from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, PVector, _diff, _patch
+from pstructs.vector_diffs import VectorDiff, diff_vectors, patch_vector
 
 __all__ = ["ABSENT", "Absent", "Diff", "diff", "patch"]
 
@@ -39,11 +40,11 @@ class Diff(NamedTuple, Generic[C, M]):
 
     Attributes
     ----------
-    added : PMap or PSet
+    added : PMap, PSet, PSortedMap or PSortedSet
         Entries (elements, for sets) that only the second collection has.
-    removed : PMap or PSet
+    removed : PMap, PSet, PSortedMap or PSortedSet
         Entries that only the first one has.
-    changed : PMap
+    changed : PMap or PSortedMap
         Key to `(old, new)` for keys of both with different values. Empty for sets.
     """
 
@@ -74,7 +75,8 @@ class Diff(NamedTuple, Generic[C, M]):
         >>> patch(b, diff(a, b).inverse())
         pmap({'x': 1})
         """
-        changed: Any = pmap({k: (new, old) for k, (old, new) in self.changed.items()})  # type: ignore[attr-defined]
+        pairs = {k: (new, old) for k, (old, new) in self.changed.items()}  # type: ignore[attr-defined]
+        changed: Any = self.changed.update(pairs)  # type: ignore[attr-defined]
         return Diff(self.removed, self.added, changed)
 
 
@@ -82,31 +84,44 @@ class Diff(NamedTuple, Generic[C, M]):
 def diff(a: PMap[K, V], b: PMap[K, V]) -> Diff[PMap[K, V], PMap[K, tuple[V, V]]]: ...
 @overload
 def diff(a: PSet[K], b: PSet[K]) -> Diff[PSet[K], PMap[K, tuple[K, K]]]: ...
-def diff(a: Any, b: Any) -> Diff[Any, Any]:
-    """Tell what leads from one map or set to another.
+@overload
+def diff(
+    a: PSortedMap[K, V], b: PSortedMap[K, V]
+) -> Diff[PSortedMap[K, V], PSortedMap[K, tuple[V, V]]]: ...
+@overload
+def diff(
+    a: PSortedSet[K], b: PSortedSet[K]
+) -> Diff[PSortedSet[K], PSortedMap[K, tuple[K, K]]]: ...
+@overload
+def diff(a: PVector[K], b: PVector[K]) -> VectorDiff[K]: ...
+def diff(a: Any, b: Any) -> Any:
+    """Tell what leads from one map, set or vector to another.
 
     Values count as unchanged when they are the same object, or equal and of one type: an
     edit from `True` to `1` or `1.0` is reported, though Python calls them equal.
 
     Parameters
     ----------
-    a, b : PMap or PSet
-        The collections to compare: two maps or two sets.
+    a, b : PMap, PSet, PVector, PSortedMap or PSortedSet
+        The collections to compare: two of one kind; sorted ones in one order.
 
     Returns
     -------
     Diff
         `(added, removed, changed)`; `patch(a, diff(a, b)) == b`.
+    VectorDiff
+        For vectors: `(edits,)`, the ranges that were replaced.
 
     Raises
     ------
     TypeError
-        When `a` and `b` are not two PMaps or two PSets.
+        When `a` and `b` are not of one kind, or sorted by different key functions.
 
     Notes
     -----
     Cost: O(k log n) for versions of n entries that differ in k keys, O(n) for unrelated
-    collections.
+    collections. Versions of a vector: O(k log n) for k elements set or one range replaced,
+    O(n / 32) when its length changed at several places.
 
     Examples
     --------
@@ -118,6 +133,8 @@ def diff(a: Any, b: Any) -> Diff[Any, Any]:
     >>> bool(diff(m(x=1), m(x=1)))
     False
     """
+    if isinstance(a, PVector) and isinstance(b, PVector):
+        return diff_vectors(a, b)
     return Diff(*_diff(a, b))
 
 
@@ -125,8 +142,18 @@ def diff(a: Any, b: Any) -> Diff[Any, Any]:
 def patch(a: PMap[K, V], d: Diff[PMap[K, V], PMap[K, tuple[V, V]]]) -> PMap[K, V]: ...
 @overload
 def patch(a: PSet[K], d: Diff[PSet[K], PMap[K, tuple[K, K]]]) -> PSet[K]: ...
-def patch(a: Any, d: Diff[Any, Any]) -> Any:
-    """Apply a diff to a map or set.
+@overload
+def patch(
+    a: PSortedMap[K, V], d: Diff[PSortedMap[K, V], PSortedMap[K, tuple[V, V]]]
+) -> PSortedMap[K, V]: ...
+@overload
+def patch(
+    a: PSortedSet[K], d: Diff[PSortedSet[K], PSortedMap[K, tuple[K, K]]]
+) -> PSortedSet[K]: ...
+@overload
+def patch(a: PVector[K], d: VectorDiff[K]) -> PVector[K]: ...
+def patch(a: Any, d: Any) -> Any:
+    """Apply a diff to a map, set or vector.
 
     The removed keys are removed, the added entries added, and the changed keys set to their
     new values. Nothing is compared with the old values: a patch on another collection than
@@ -135,14 +162,14 @@ def patch(a: Any, d: Diff[Any, Any]) -> Any:
 
     Parameters
     ----------
-    a : PMap or PSet
+    a : PMap, PSet, PVector, PSortedMap or PSortedSet
         What to change.
-    d : Diff
+    d : Diff or VectorDiff
         From `diff`, or any `(added, removed, changed)` triple.
 
     Returns
     -------
-    PMap or PSet
+    PMap, PSet, PVector, PSortedMap or PSortedSet
         Shares all that the diff does not touch with `a`; `a` itself when nothing changes.
 
     Notes
@@ -156,5 +183,7 @@ def patch(a: Any, d: Diff[Any, Any]) -> Any:
     >>> patch(a, diff(a, b)) == b
     True
     """
+    if isinstance(a, PVector):
+        return patch_vector(a, d)
     added, removed, changed = d
     return _patch(a, added, removed, changed)

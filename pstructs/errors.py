@@ -17,12 +17,19 @@ __all__ = [
     "FuturePackError",
     "FutureStoreError",
     "HeadMovedError",
+    "HistoryBusyError",
+    "HistoryEndError",
+    "HistoryError",
     "InputFormatError",
+    "InvalidValueError",
     "MergeConflictError",
     "MissingPackError",
+    "MissingPathError",
+    "MissingStepError",
     "MissingVersionError",
     "PackError",
     "PstructsError",
+    "ReentryError",
     "ShareError",
     "StoreClosedError",
     "StoreDamagedError",
@@ -32,6 +39,7 @@ __all__ = [
     "UnsavableError",
     "UnsavableKeyError",
     "UnsavableValueError",
+    "WatchError",
 ]
 
 
@@ -157,6 +165,58 @@ class HeadMovedError(StoreError):
 
 class ShareError(PstructsError, RuntimeError):
     """A shared collection can't be published or reached."""
+
+
+class HistoryError(PstructsError):
+    """A history can't do what was asked; it is as it was."""
+
+
+class HistoryEndError(HistoryError, LookupError):
+    """There is nothing to undo, or nothing to redo."""
+
+
+class MissingStepError(HistoryError, LookupError):
+    """A history holds no such step: it was dropped, or belongs to another history."""
+
+
+class HistoryBusyError(HistoryError, RuntimeError):
+    """The history is in a state in which this can't be done.
+
+    A group is open, an atom is followed, or one of its own operations is still running.
+    """
+
+
+class InvalidValueError(PstructsError, ValueError):
+    """The validator of an atom refused a value; the atom keeps the one that it had."""
+
+
+class WatchError(PstructsError, RuntimeError):
+    """The value of an atom was changed, and watches that were told of it raised.
+
+    Attributes
+    ----------
+    old, new : object
+        The change that was made.
+    errors : tuple of Exception
+        What the watches raised, in their order; the first one is the cause, too.
+    """
+
+    def __init__(
+        self, message: str, old: Any = None, new: Any = None, errors: tuple[Exception, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.old, self.new, self.errors = old, new, errors
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.old, self.new, self.errors))
+
+
+class MissingPathError(PstructsError, LookupError):
+    """A path leads to nothing: a key is missing, or an index is out of range."""
+
+
+class ReentryError(PstructsError, RuntimeError):
+    """A function would have to be called for ever, since each call calls for another one."""
 
 
 class InputFormatError(PstructsError, ValueError):

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from pstructs._core import PMap, PSet, _merge, pmap, pset
+from pstructs._core import PMap, PSet, PSortedMap, PSortedSet, PVector, _merge, pmap, pset
 from pstructs.diffs import ABSENT
 from pstructs.errors import MergeConflictError
+from pstructs.vector_diffs import merge_vectors
 
 __all__ = ["merge", "merge_nested"]
 
@@ -35,6 +36,27 @@ def merge(
     theirs: PSet[K],
     resolve: Callable[[K, Any, Any, Any], Any] | None = None,
 ) -> PSet[K]: ...
+@overload
+def merge(
+    base: PSortedMap[K, V],
+    ours: PSortedMap[K, V],
+    theirs: PSortedMap[K, V],
+    resolve: Callable[[K, Any, Any, Any], Any] | None = None,
+) -> PSortedMap[K, V]: ...
+@overload
+def merge(
+    base: PSortedSet[K],
+    ours: PSortedSet[K],
+    theirs: PSortedSet[K],
+    resolve: Callable[[K, Any, Any, Any], Any] | None = None,
+) -> PSortedSet[K]: ...
+@overload
+def merge(
+    base: PVector[K],
+    ours: PVector[K],
+    theirs: PVector[K],
+    resolve: Callable[[range, Any, Any, Any], Any] | None = None,
+) -> PVector[K]: ...
 def merge(
     base: Any,
     ours: Any,
@@ -46,9 +68,13 @@ def merge(
     A key that only one side changed takes that side's value, or is removed if that side
     removed it. The same change on both sides is no conflict. Sets never conflict.
 
+    Vectors conflict where the ranges that both sides replaced overlap; or touch, when one of
+    them changes the length. `key` is the range of indexes in `base` then, the other arguments
+    are what stands there, and the resolver returns the elements to put there.
+
     Parameters
     ----------
-    base : PMap or PSet
+    base : PMap, PSet, PVector, PSortedMap or PSortedSet
         What both sides started from.
     ours, theirs : PMap or PSet
         The two versions.
@@ -58,7 +84,7 @@ def merge(
 
     Returns
     -------
-    PMap or PSet
+    PMap, PSet, PVector, PSortedMap or PSortedSet
         Shares all that theirs did not change with `ours`.
 
     Raises
@@ -67,7 +93,7 @@ def merge(
         When there are conflicts and no resolver. Its `conflicts` holds one
         `(key, base, ours, theirs)` for each.
     TypeError
-        When the three are not all PMaps or all PSets.
+        When the three are not of one kind, or sorted by different key functions.
 
     Notes
     -----
@@ -84,7 +110,10 @@ def merge(
     >>> both["a"]
     10
     """
-    merged, conflicts = _merge(base, ours, theirs, resolve, ABSENT)
+    if all(isinstance(side, PVector) for side in (base, ours, theirs)):
+        merged, conflicts = merge_vectors(base, ours, theirs, resolve)
+    else:
+        merged, conflicts = _merge(base, ours, theirs, resolve, ABSENT)
     if conflicts:
         raise _conflict_error(conflicts)
     return merged
@@ -121,11 +150,11 @@ def merge_nested(key: Any, base: Any, ours: Any, theirs: Any) -> Any:
     >>> sorted(merged["user"].items())
     [('age', 37), ('name', 'Ada L.')]
     """
-    kinds: tuple[Any, ...] = (PMap, PSet)
+    kinds: tuple[Any, ...] = (PMap, PSet, PSortedMap, PSortedSet)
     for kind in kinds:
         if isinstance(ours, kind) and isinstance(theirs, kind):
             if base is ABSENT:
-                base = pmap() if kind is PMap else pset()
+                base = _empty(kind, ours)
             if isinstance(base, kind):
                 try:
                     return merge(base, ours, theirs, merge_nested)
@@ -133,6 +162,13 @@ def merge_nested(key: Any, base: Any, ours: Any, theirs: Any) -> Any:
                     message = f"under key {key!r}: {error}"
                     raise MergeConflictError(message, error.conflicts) from None
     raise _conflict_error([(key, base, ours, theirs)])
+
+
+def _empty(kind: Any, like: Any) -> Any:
+    """Return the empty collection of that kind, in the order of `like`."""
+    if kind in (PMap, PSet):
+        return pmap() if kind is PMap else pset()
+    return like.slice(0, 0)
 
 
 def _conflict_error(conflicts: list[tuple[Any, Any, Any, Any]]) -> MergeConflictError:

@@ -6,10 +6,11 @@ decodes one value. `Pack` and `PackWriter` are the parts that stores are made of
 to earlier ones, so that saving a derived value writes only what is new.
 
 Packs hold str, bytes, bytearray, int, float, bool, None, list, dict, tuple, set, frozenset,
-complex, Decimal, Fraction, date, time, timedelta, datetime, UUID, numpy arrays and scalars,
-`PMap`, `PSet`, and every type with a codec. The format is in `docs/spec/pack-v1.md`. Nothing is
-pickled: opening a pack never imports or runs anything. (numpy is imported when an array is
-decoded.)
+complex, Decimal, Fraction, date, time, timedelta, datetime, UUID, numpy arrays and scalars, the
+collections of pstructs, and every type with a codec (`packable`, `register_codec`). Vectors and
+sorted collections open lazily, too; `PList`, `PDeque` and `PBag` do as far as they are made of
+vectors and maps. The format is in `docs/spec/pack-v1.md`. Nothing is pickled: opening a pack never
+imports or runs anything. (numpy is imported when an array is decoded.)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from pstructs._codecs import Opaque, register_codec
+from pstructs._codecs import Opaque, register_codec, register_order
 from pstructs._core import Pack, PackWriter
 from pstructs._packable import packable
 
@@ -33,6 +34,7 @@ __all__ = [
     "open_pack",
     "packable",
     "register_codec",
+    "register_order",
 ]
 
 

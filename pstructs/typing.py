@@ -4,6 +4,8 @@ Here they are the collections themselves, which are generic: `PVector[str]` in a
 needs no import from this module. It is there for programs that were written for pyrsistent.
 """
 
+from pstructs._checked_collections import CheckedPMap, CheckedPSet
+from pstructs._checked_vector import CheckedPVector
 from pstructs._core import (
     PDeque,
     PList,
@@ -17,6 +19,9 @@ from pstructs._core import (
 from pstructs.bags import PBag
 
 __all__ = [
+    "CheckedPMap",
+    "CheckedPSet",
+    "CheckedPVector",
     "PBag",
     "PDeque",
     "PList",

@@ -16,6 +16,10 @@ NEEDS = {
     "pstructs.cache": ["diskcache", "cachetools"],
     "pstructs.distributed": ["diskcache"],
     "ray": ["ray"],
+    **{
+        name: [name]
+        for name in ("hypothesis", "msgspec", "numpy", "orjson", "pandas", "pyarrow", "pydantic")
+    },
 }
 
 

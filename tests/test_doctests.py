@@ -20,7 +20,7 @@ def modules_of(package: str) -> list[str]:
 
 
 # Those of pstructs.distributed ask for a process without Ray: tests/distributed runs them.
-PACKAGES = ("pstructs", "pstructs._cli", "pstructs.cache")
+PACKAGES = ("pstructs", "pstructs._cli", "pstructs.cache", "pstructs.interop")
 MODULES = sorted(
     {name for package in PACKAGES for name in modules_of(package)} - {"pstructs.distributed"}
 )

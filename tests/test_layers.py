@@ -17,13 +17,15 @@ CORE, CACHE, DISTRIBUTED, ROOF = "pstructs", "pstructs.cache", "pstructs.distrib
 RANK = {CORE: 0, CACHE: 1, DISTRIBUTED: 2, ROOF: 3}
 
 # What each layer may import besides the standard library and the layers below it. numpy is
-# looked for, never needed: packs hand out array views where it is installed.
+# looked for, never needed: packs hand out array views where it is installed. The libraries of
+# the extra `interop` are imported by the functions that are for them.
 THIRD_PARTY = {
     CORE: set(),
     CACHE: {"cachetools", "diskcache"},
     DISTRIBUTED: {"ray"},
     ROOF: {"rich", "typer", "click", "ray"},
 }
+INTEROP = {"hypothesis", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "pydantic_core"}
 LAZY_THIRD_PARTY = {CORE: {"numpy"}, CACHE: {"numpy"}, DISTRIBUTED: {"numpy"}, ROOF: set()}
 # Read by type checkers only, which bring it along.
 TYPING_THIRD_PARTY = {"typing_extensions"}
@@ -54,6 +56,12 @@ def layer_of(module: str) -> str:
         if module == layer or module.startswith(layer + "."):
             return layer
     return CORE
+
+
+def lazy_third_party(module: str) -> set[str]:
+    """What the functions of a module may import when they are called."""
+    adapter = module == "pstructs.testing" or module.startswith("pstructs.interop.")
+    return INTEROP if adapter else LAZY_THIRD_PARTY[layer_of(module)]
 
 
 def is_type_checking(test: ast.expr) -> bool:
@@ -110,7 +118,7 @@ def python_breaches(path: Path, source: str) -> list[str]:
                 breaches.append(f"{where}: the roof imports ray before it is needed")
         elif when == TYPING and top in TYPING_THIRD_PARTY:
             continue
-        elif not (top in LAZY_THIRD_PARTY[layer] and when != AT_IMPORT):
+        elif not (top in lazy_third_party(module) and when != AT_IMPORT):
             breaches.append(f"{where}: {layer} imports {top}")
     return breaches
 
@@ -131,7 +139,10 @@ def test_python_layers_import_only_downwards() -> None:
         ("pstructs/x.py", "import numpy"),
         ("pstructs/x.py", "def f():\n    import typing_extensions"),
         ("pstructs/x.py", "if TYPE_CHECKING:\n    from pstructs.cache import SnapshotStore"),
+        ("pstructs/x.py", "def f():\n    import pandas"),
         ("pstructs/x.py", "import pstructs.cli"),
+        ("pstructs/interop/x.py", "import pandas"),
+        ("pstructs/testing.py", "from hypothesis import strategies"),
         ("cache/x.py", "import ray"),
         ("cache/x.py", "from pstructs.distributed import share"),
         ("cache/x.py", "from ..distributed import share"),
@@ -149,6 +160,9 @@ def test_the_check_reports_a_forbidden_import(path: str, line: str) -> None:
         ("pstructs/x.py", "from pstructs._core import PMap\nimport os.path"),
         ("pstructs/x.py", "def f():\n    import numpy"),
         ("pstructs/x.py", "if TYPE_CHECKING:\n    from typing_extensions import Buffer"),
+        ("pstructs/interop/x.py", "def f():\n    import pandas"),
+        ("pstructs/interop/x.py", "if TYPE_CHECKING:\n    from pydantic_core import CoreSchema"),
+        ("pstructs/testing.py", "def f():\n    from hypothesis import strategies"),
         ("cache/x.py", "from pstructs import packs\nimport diskcache"),
         ("cache/x.py", "from .store import SnapshotStore"),
         ("distributed/x.py", "import ray\nfrom pstructs.cache import SnapshotStore"),
@@ -169,7 +183,7 @@ C_LAYERS: list[tuple[str, str]] = [
     ("bits", r"bits|error|hash(_\w+)?|siphash|state|crc32c?|blake\w*"),
     ("node", r"node(_\w+)?"),
     ("trees", r"(champ|rrb|btree)(_\w+)?"),
-    ("objects", r"collection(_\w+)?"),  # the layout of the Python objects around a tree
+    ("objects", r"(collection|sorted)(_\w+)?"),  # the layout of the Python objects around a tree
     ("pack", r"(pack|msgpack)(_\w+)?"),
     ("types", r"type(_\w+)?|evolver|views?"),
     ("module", r"module"),

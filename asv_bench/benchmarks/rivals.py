@@ -123,6 +123,45 @@ def vector_rival(name: str) -> VectorRival:
     raise NotImplementedError(name)
 
 
+@dataclass(frozen=True)
+class ListRival:
+    """What a linked list of one library can do, besides `rest`."""
+
+    build: Callable[[Iterable[Any]], Any]
+    cons: Callable[[Any, Any], Any]
+
+
+def list_rival(name: str) -> ListRival:
+    """Functions of the linked list of one library."""
+    library = _need(name)
+    if name == "rpds":
+        return ListRival(library.List, library.List.push_front)
+    return ListRival(library.plist, library.PList.cons)
+
+
+@dataclass(frozen=True)
+class DequeRival:
+    """What a queue of one library can do."""
+
+    build: Callable[[Iterable[Any]], Any]
+    append: Callable[[Any, Any], Any]
+    popleft: Callable[[Any], Any]
+
+
+def deque_rival(name: str) -> DequeRival:
+    """Functions of the queue of one library."""
+    library = _need(name)
+    if name == "rpds":
+        return DequeRival(library.Queue, library.Queue.enqueue, library.Queue.dequeue)
+    return DequeRival(library.pdeque, library.PDeque.append, library.PDeque.popleft)
+
+
+def bag_rival(name: str) -> Callable[[Iterable[Any]], Any]:
+    """Return what builds a bag of one library."""
+    build: Callable[[Iterable[Any]], Any] = _need(name).pbag
+    return build
+
+
 def words(n: int, seed: int = 1) -> list[str]:
     """`n` different strings of ordinary length, the same in every run."""
     rng = random.Random(seed)

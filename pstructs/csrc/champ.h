@@ -86,7 +86,14 @@ ps_champ_probe(ps_slot root, int width, PyObject *key, ps_probe *p)
             break;
         }
         const ps_node *n = ps_slot_node(s);
-        uint32_t bitpos = 1u << (bits >> (64 - PS_BITS));
+        int at = (int)(bits >> (64 - PS_BITS));
+        if (n->nodemap == UINT32_MAX && n->datamap == 0) {
+            /* All children, as nearly every node of the upper levels: guessing this branch
+             * right, the processor loads the slot without waiting for the bitmaps. */
+            s = n->slots[at];
+            continue;
+        }
+        uint32_t bitpos = 1u << at;
         if (n->nodemap & bitpos) {
             s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
             continue;
@@ -220,7 +227,8 @@ int ps_champ_is_disjoint(ps_state *st, ps_tree a, ps_tree b, int width); /* 1, 0
  * with the same type (True -> 1 is an edit). Slots are borrowed for the call.
  * A set gives its key slot as value. Stops at the first non-zero result and
  * returns it. */
-typedef int (*ps_diff_visit)(ps_state *st, void *arg, ps_slot key, ps_slot a_value, ps_slot b_value);
+typedef int (*ps_diff_visit)(ps_state *st, void *arg, ps_slot key, ps_slot a_value,
+                             ps_slot b_value);
 int ps_champ_diff(ps_state *st, ps_tree a, ps_tree b, int width, ps_diff_visit visit, void *arg);
 
 /* ---- champ_merge.c: three-way merge */

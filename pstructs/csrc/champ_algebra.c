@@ -54,8 +54,7 @@ count(job *j, ps_pile pile, Py_ssize_t n)
 /* An entry of one side (mine: KEEP_A or KEEP_B) against a child of the other. The
  * result is owned. */
 static int
-meet(job *j, int keep, int mine, ps_slot key, ps_slot value, ps_slot sub, int level,
-     ps_part *out)
+meet(job *j, int keep, int mine, ps_slot key, ps_slot value, ps_slot sub, int level, ps_part *out)
 {
     ps_state *st = j->st;
     ps_hashed h;
@@ -428,9 +427,11 @@ run(ps_state *st, int keep, ps_tree a, ps_tree b, int width, ps_tree *out)
 {
     const ps_tree empty = {.root = 0, .count = 0};
     if (a.root == 0 || b.root == 0) {
-        return take(st, a.root && (keep & KEEP_A)   ? a
-                        : b.root && (keep & KEEP_B) ? b
-                                                    : empty, out);
+        return take(st,
+                    a.root && (keep & KEEP_A)   ? a
+                    : b.root && (keep & KEEP_B) ? b
+                                                : empty,
+                    out);
     }
     if (ps_child_same(st, a.root, b.root)) {
         return take(st, keep & KEEP_COMMON ? a : empty, out);

@@ -138,8 +138,8 @@ ps_champ_merge(ps_state *st, ps_tree base, ps_tree ours, ps_tree theirs, int wid
 {
     int rc = -1;
     changes c = {0};
-    bool untouched = base.root && ours.root ? ps_child_same(st, base.root, ours.root)
-                                            : base.root == ours.root;
+    bool untouched =
+        base.root && ours.root ? ps_child_same(st, base.root, ours.root) : base.root == ours.root;
     ps_tree t = untouched ? theirs : ours;
     if (t.root) {
         ps_slot_incref(st, t.root);

@@ -125,8 +125,7 @@ ps_draft_finish(ps_state *st, ps_draft *d, int width, bool plain, ps_part *out)
     }
     bool gc = !plain && any_needs_gc(st, d->entries, d->n_entries, d->children, d->n_children);
     ps_node *node = make_node(st, width, gc, d->datamap, d->nodemap, d->entries, d->n_entries,
-                              d->owned_entries, d->children, d->n_children,
-                              d->owned_children);
+                              d->owned_entries, d->children, d->n_children, d->owned_children);
     if (node == NULL) {
         ps_draft_clear(st, d);
         return -1;
@@ -147,8 +146,7 @@ ps_part_collision(ps_state *st, int width, const ps_slot *entries, Py_ssize_t n,
         return 0;
     }
     bool gc = any_needs_gc(st, entries, n, NULL, 0);
-    return part_node(make_node(st, width, gc, (uint32_t)n, UINT32_MAX, entries, n, 0, NULL, 0,
-                               0),
+    return part_node(make_node(st, width, gc, (uint32_t)n, UINT32_MAX, entries, n, 0, NULL, 0, 0),
                      out);
 }
 
@@ -166,8 +164,8 @@ ps_part_to_root(ps_state *st, int width, ps_part *p, ps_slot *root)
         int index = ps_hashed_index(st, &h, 0);
         if (index >= 0) {
             ps_slot entry[2] = {p->key, p->value};
-            node = make_node(st, width, any_needs_gc(st, entry, 1, NULL, 0), 1u << index, 0,
-                             entry, 1, 0, NULL, 0, 0);
+            node = make_node(st, width, any_needs_gc(st, entry, 1, NULL, 0), 1u << index, 0, entry,
+                             1, 0, NULL, 0, 0);
         }
     }
     ps_part_clear(st, p);

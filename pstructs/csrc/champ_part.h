@@ -145,8 +145,7 @@ int ps_draft_finish(ps_state *st, ps_draft *d, int width, bool plain, ps_part *o
 
 /* The part made of n entries whose keys share a whole hash (a collision node,
  * one entry, or nothing). entries: 2 n slots as in a draft, borrowed. 0 / -1. */
-int ps_part_collision(ps_state *st, int width, const ps_slot *entries, Py_ssize_t n,
-                      ps_part *out);
+int ps_part_collision(ps_state *st, int width, const ps_slot *entries, Py_ssize_t n, ps_part *out);
 
 /* One entry met with the subtree below the child slot `sub` of `level`. */
 typedef enum {

@@ -65,8 +65,7 @@ cut_node(ps_state *st, ps_slot slot, int width, int level, Py_ssize_t lo, Py_ssi
         if (n->datamap & bit) {
             /* An entry belongs to the range that its first unit lies in. */
             if (from >= lo && from < hi) {
-                memcpy(&slots[n_entries++ * width],
-                       n->slots + ps_index(n->datamap, bit) * width,
+                memcpy(&slots[n_entries++ * width], n->slots + ps_index(n->datamap, bit) * width,
                        (size_t)width * sizeof *slots);
                 datamap |= bit;
             }

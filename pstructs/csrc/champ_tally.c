@@ -13,6 +13,7 @@
  * one, until one of them is done: at most a constant factor over the cheapest.
  */
 #include "champ_part.h"
+#include "error.h"
 
 static int
 add(ps_state *st, ps_tally_pile *p, ps_slot node, uint32_t mask)
@@ -71,6 +72,11 @@ count_below(ps_state *st, ps_slot sub, Py_ssize_t *budget, Py_ssize_t *n)
     ps_slot record = ps_child_record(sub);
     if (record) {
         Py_ssize_t count = st->pack_ops->count(st, record);
+        if (PS_UNLIKELY(count > 0 && *n > PY_SSIZE_T_MAX - count)) {
+            ps_raise(st, "DamagedPackError",
+                     "the packs of a collection count more entries than there can be");
+            return -1;
+        }
         *n += count;
         return count < 0 ? -1 : 1;
     }

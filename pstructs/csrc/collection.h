@@ -48,6 +48,10 @@ PyObject *ps_collection_new(ps_state *st, int width, ps_tree t);
 /* The same for a subclass (or PMap / PSet themselves). */
 PyObject *ps_collection_new_of(ps_state *st, PyTypeObject *type, int width, ps_tree t);
 
+/* __copy__ of PMap and PSet: the collection itself; for an instance of a subclass, which may
+ * have attributes, a new one with the same root and its state. */
+PyObject *ps_collection_copy(PyObject *self, PyObject *unused);
+
 /* tp_dealloc and tp_traverse of PMap and PSet; tp_dealloc of views. */
 void ps_collection_dealloc(PyObject *self);
 void ps_view_dealloc(PyObject *self);

@@ -84,6 +84,7 @@ PyObject *ps_vector_evolver_new(ps_state *st, PyObject *vector);
 /* Functions of the module. */
 PyObject *ps_pvector(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *ps_v(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ps_vector_edits(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 
 int ps_vector_type_init(ps_state *st, PyObject *module);
 int ps_vector_evolver_type_init(ps_state *st, PyObject *module);

@@ -206,7 +206,8 @@ innermost_heap_only(ps_state *st, PyObject *key, int depth)
         return inner;
     }
     Py_XDECREF(detail);
-    if (Py_TYPE(found) != st->map && Py_TYPE(found) != st->set) {
+    PyTypeObject *type = Py_TYPE(found);
+    if (type != st->map && type != st->set && type != st->sorted_map && type != st->sorted_set) {
         return Py_NewRef(found);
     }
     PyObject *parts = collection_parts(found);

@@ -344,6 +344,13 @@ ps_hash_classify(ps_state *st, PyObject *key, PyObject **detail)
             }
         }
     }
+    for (int set = 0; st->hash.collection_hook != NULL && set < 2; set++) {
+        /* Equal to a PMap or PSet of the same contents, so hashed as one. */
+        PyTypeObject *sorted = set ? st->sorted_set : st->sorted_map;
+        if (PyType_IsSubtype(type, sorted) && type->tp_hash == sorted->tp_hash) {
+            return set ? PS_AS_SET : PS_AS_MAP;
+        }
+    }
     for (int i = PS_AS_DATETIME; i <= PS_AS_UUID; i++) {
         if ((PyObject *)type == st->hash.classes[i - LAZY_FIRST]) {
             return (ps_as)i;

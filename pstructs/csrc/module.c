@@ -2,6 +2,7 @@
 #include "collection_vector.h"
 #include "hash.h"
 #include "pack.h"
+#include "sorted.h"
 #include "type_deque.h"
 #include "type_list.h"
 
@@ -136,6 +137,16 @@ static PyMethodDef core_methods[] = {
      "and give Python numbers.\n\n"
      "Cost: O(n); O(1) for a PVector."},
     {"v", FASTCALL(ps_v), METH_FASTCALL, "v(*elements)\n--\n\nA PVector of the arguments."},
+    {"psortedmap", FASTCALL(ps_psortedmap), METH_FASTCALL | METH_KEYWORDS,
+     "psortedmap(initial=(), *, key=None)\n--\n\n"
+     "A PSortedMap of a mapping or of (key, value) pairs, ordered by the keys or by\n"
+     "what the function key returns for them.\n\n"
+     "Cost: O(n) for sorted input, else O(n log n); O(1) for a PSortedMap in that order."},
+    {"psortedset", FASTCALL(ps_psortedset), METH_FASTCALL | METH_KEYWORDS,
+     "psortedset(iterable=(), *, key=None)\n--\n\n"
+     "A PSortedSet of the elements of iterable, ordered by themselves or by what the\n"
+     "function key returns for them.\n\n"
+     "Cost: O(n) for sorted input, else O(n log n); O(1) for a PSortedSet in that order."},
     {"partition", FASTCALL(ps_partition), METH_FASTCALL | METH_KEYWORDS,
      "partition(collection, i, n)\n--\n\n"
      "Part i (from 0) of n disjoint parts of a PMap or PSet, of similar size, cut\n"
@@ -160,6 +171,8 @@ static PyMethodDef core_methods[] = {
      "_merge(base, ours, theirs, resolve, absent, /)\n--\n\n(merged, conflicts)."},
     {"_record_make", ps_record_make, METH_VARARGS,
      "_record_make(cls, values, /)\n--\n\nA record of cls with the values of a dict, unchecked."},
+    {"_vector_edits", FASTCALL(ps_vector_edits), METH_FASTCALL,
+     "_vector_edits(a, b, /)\n--\n\n[(a_lo, a_hi, b_lo, b_hi)]: the ranges that were replaced."},
     {"_crc32c", ps_py_crc32c, METH_O,
      "_crc32c(data, /)\n--\n\nCRC-32C of data, by the fast and by the portable version."},
     {"_digests", ps_py_digests, METH_O,

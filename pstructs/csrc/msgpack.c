@@ -488,26 +488,21 @@ put_dict(ps_encoder *e, PyObject *dict)
     return done == n && PyDict_GET_SIZE(dict) == n ? 0 : changed("dict");
 }
 
-/* Items in the order of their encoded bytes, so that equal sets give equal digests. */
-typedef struct {
-    const uint8_t *data;
-    size_t len;
-} piece;
-
-static int
-piece_order(const void *a, const void *b)
+int
+ps_piece_order(const void *a, const void *b)
 {
-    const piece *x = a, *y = b;
+    const ps_piece *x = a, *y = b;
     int c = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
     return c ? c : (x->len > y->len) - (x->len < y->len);
 }
 
+/* Items in the order of their encoded bytes, so that equal sets give equal digests. */
 static int
 put_set(ps_encoder *e, PyObject *set, uint8_t code)
 {
     int result = -1;
     size_t start, *ends = NULL;
-    piece *pieces = NULL;
+    ps_piece *pieces = NULL;
     ps_buf items = {NULL, 0, 0}, *out = e->out;
     PyObject *list = PySequence_List(set);
     if (list == NULL) {
@@ -515,7 +510,7 @@ put_set(ps_encoder *e, PyObject *set, uint8_t code)
     }
     Py_ssize_t n = PyList_GET_SIZE(list);
     ends = PyMem_New(size_t, (size_t)n + 1);
-    pieces = PyMem_New(piece, (size_t)n + 1);
+    pieces = PyMem_New(ps_piece, (size_t)n + 1);
     if (ends == NULL || pieces == NULL) {
         PyErr_NoMemory();
         goto done;
@@ -530,9 +525,9 @@ put_set(ps_encoder *e, PyObject *set, uint8_t code)
     e->out = out;
     for (Py_ssize_t i = 0; i < n; i++) {
         size_t from = i ? ends[i - 1] : 0;
-        pieces[i] = (piece){items.data + from, ends[i] - from};
+        pieces[i] = (ps_piece){items.data + from, ends[i] - from};
     }
-    qsort(pieces, (size_t)n, sizeof *pieces, piece_order);
+    qsort(pieces, (size_t)n, sizeof *pieces, ps_piece_order);
     if (ext_begin(out, &start) < 0 || put_header(out, (size_t)n, 0x90, 15, 0, 0xDC) < 0) {
         goto done;
     }
@@ -672,13 +667,42 @@ done:
     return result;
 }
 
+/* A reference to a sorted collection, and what its key function is called. */
+static int
+put_ordered(ps_encoder *e, ps_ref ref, PyObject *order)
+{
+    size_t start;
+    int result = -1;
+    if (ps_codecs_load(e->st) < 0) {
+        return -1;
+    }
+    PyObject *name = PyObject_CallOneArg(e->st->pack_slots[PS_CODEC_ORDER_NAME], order);
+    if (name == NULL || ext_begin(e->out, &start) < 0 ||
+        ps_buf_room(e->out, PS_REF_SIZE) == NULL) {
+        goto done;
+    }
+    ps_ref_store(e->out->data + e->out->len, ref);
+    e->out->len += PS_REF_SIZE;
+    e->has_refs = true;
+    if (encode(e, name) == 0) {
+        result = ext_end(e->out, start, PS_EXT_ORDERED);
+    }
+done:
+    Py_XDECREF(name);
+    return result;
+}
+
 static int
 put_collection(ps_encoder *e, PyObject *value)
 {
     ps_ref ref;
+    PyObject *order = NULL;
     /* Writing a collection encodes further keys and values with this encoder. */
-    if (e->collection(e, value, &ref) < 0) {
+    if (e->collection(e, value, &ref, &order) < 0) {
         return -1;
+    }
+    if (order != NULL) {
+        return put_ordered(e, ref, order);
     }
     uint8_t *p = ps_buf_room(e->out, 2 + PS_REF_SIZE);
     if (p == NULL) {
@@ -729,7 +753,8 @@ encode_container(ps_encoder *e, PyObject *value)
     else if (type == &PySet_Type) {
         r = put_set(e, value, PS_EXT_SET);
     }
-    else if (type == e->st->map || type == e->st->set) {
+    else if (type == e->st->map || type == e->st->set || type == e->st->vector ||
+             type == e->st->sorted_map || type == e->st->sorted_set) {
         r = put_collection(e, value);
     }
     else {

@@ -9,6 +9,7 @@
 
 #include "bits.h"
 #include "error.h"
+#include "node.h"
 #include "state.h"
 
 /* ---- a growing byte string */
@@ -33,6 +34,14 @@ ps_buf_room(ps_buf *b, size_t n)
 
 int ps_buf_add(ps_buf *b, const void *data, size_t n);
 
+/* What has no order of its own is written in that of its encoded bytes: an item's, and how
+ * qsort() compares two. */
+typedef struct {
+    const uint8_t *data;
+    size_t len;
+} ps_piece;
+int ps_piece_order(const void *a, const void *b);
+
 /* ---- extension types: numbers are part of the format */
 enum {
     PS_EXT_REF = 1,       /* raw: a reference (8 bytes) to a record */
@@ -40,12 +49,14 @@ enum {
     PS_EXT_BIGINT = 3, /* raw: two's complement, big-endian */
     PS_EXT_BYTEARRAY = 4, /* raw: the bytes */
     PS_EXT_SURROGATES = 5, /* raw: UTF-8 with lone surrogates */
+    PS_EXT_ORDERED = 6, /* raw: a reference, then one message: the name of its key function */
     PS_EXT_MESSAGE = 16, /* from here to 31 the payload is one message */
     PS_EXT_TUPLE = 16,
     PS_EXT_FROZENSET = 17,
     PS_EXT_SET = 18,
     PS_EXT_USER = 19, /* [name, value] of a registered codec */
-    PS_EXT_LAST_CONTAINER = 19, /* 16 to 19 may hold references further down */
+    PS_EXT_LAST_CONTAINER = 19, /* 16 to 19 may hold references further down, and so may */
+    PS_EXT_LATE_CONTAINER = 29, /* 29 to 31 */
     PS_EXT_LAST_MESSAGE = 31,
 };
 
@@ -53,7 +64,29 @@ enum {
 #define PS_MSG_MAX_DEPTH 500
 
 /* ---- references */
+/* Kinds of records; PS_ARRAY_* (node.h) go on from 4. */
 enum { PS_REC_SET = 0, PS_REC_MAP = 1, PS_REC_VALUE = 2, PS_REC_RAW = 3 };
+
+/* A node of a trie. */
+PS_INLINE bool
+ps_kind_is_trie(uint8_t kind)
+{
+    return kind < PS_REC_VALUE;
+}
+
+/* A node of an RRB or B+ tree. */
+PS_INLINE bool
+ps_kind_is_array(uint8_t kind)
+{
+    return kind >= PS_ARRAY_VECTOR && kind <= PS_ARRAY_LAST;
+}
+
+/* Something that a reference to a collection may name; offset 0 is the empty one. */
+PS_INLINE bool
+ps_kind_is_node(uint8_t kind)
+{
+    return ps_kind_is_trie(kind) || ps_kind_is_array(kind);
+}
 
 #define PS_REF_SIZE 8
 typedef struct {
@@ -84,8 +117,9 @@ struct ps_encoder {
     bool in_key; /* the key itself is being encoded */
     bool has_refs; /* set when a reference was written */
     int depth;
-    /* Write a PMap or PSet, or bytes-like data, as records, and say where. 0 or -1. */
-    int (*collection)(ps_encoder *e, PyObject *collection, ps_ref *ref);
+    /* Write a collection, or bytes-like data, as records, and say where. *order: the key
+     * function (borrowed) of a sorted collection that has one, else NULL. 0 or -1. */
+    int (*collection)(ps_encoder *e, PyObject *collection, ps_ref *ref, PyObject **order);
     int (*raw)(ps_encoder *e, PyObject *data, ps_ref *ref);
 };
 
@@ -114,8 +148,9 @@ struct ps_decoder {
     const uint8_t *base; /* start of the pack: offsets in error messages */
     int depth;
     void *pack; /* for the hooks */
-    /* New reference: what a reference names. top: it is the whole message. */
-    PyObject *(*reference)(ps_decoder *d, ps_ref ref, bool top);
+    /* New reference: what a reference names. top: it is the whole message. order: the key
+     * function of a sorted collection, or NULL. */
+    PyObject *(*reference)(ps_decoder *d, ps_ref ref, PyObject *order, bool top);
     /* New reference: a read-only memoryview of a raw record's data. */
     PyObject *(*raw)(ps_decoder *d, ps_ref ref);
 };
@@ -130,7 +165,9 @@ enum {
     PS_CODEC_DECODERS = 2, /* dict: extension type -> function of the payload */
     PS_CODEC_ARRAY = 3, /* function: (memoryview, message) -> array */
     PS_CODEC_OPAQUE = 4, /* class of what nothing can decode */
-    PS_CODEC_COUNT = 5,
+    PS_CODEC_ORDER_NAME = 5, /* function: key function -> its registered name */
+    PS_CODEC_ORDER = 6, /* function: name -> key function */
+    PS_CODEC_COUNT = 7,
 };
 int ps_codecs_load(ps_state *st);
 

@@ -21,7 +21,8 @@ int
 ps_codecs_load(ps_state *st)
 {
     static const char *const names[PS_CODEC_COUNT] = {
-        "encoders", "find_encoder", "decoders", "decode_array", "Opaque",
+        "encoders", "find_encoder", "decoders",   "decode_array",
+        "Opaque",   "order_name",   "find_order",
     };
     if (PS_LIKELY(st->pack_slots[PS_CODEC_COUNT - 1] != NULL)) {
         return 0;
@@ -60,11 +61,18 @@ damaged_by_error(ps_decoder *d, const uint8_t *at)
         PyErr_ExceptionMatches(PyExc_RecursionError) || !PyErr_ExceptionMatches(PyExc_Exception)) {
         return NULL;
     }
-    PyObject *root = ps_error_class(d->st, "PstructsError");
-    if (root == NULL || PyErr_ExceptionMatches(root)) {
+    PyErr_Fetch(&type, &value, &tb);
+    PyObject *root = ps_error_class(d->st, "PstructsError"); /* may import */
+    if (root == NULL) {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(tb);
         return NULL;
     }
-    PyErr_Fetch(&type, &value, &tb);
+    if (PyErr_GivenExceptionMatches(type, root)) {
+        PyErr_Restore(type, value, tb);
+        return NULL;
+    }
     PyErr_NormalizeException(&type, &value, &tb);
     PyObject *text = value ? PyObject_Str(value) : NULL;
     const char *utf8 = text ? PyUnicode_AsUTF8(text) : NULL;
@@ -185,6 +193,29 @@ decode_array(ps_decoder *d, const uint8_t *at, const uint8_t *end)
     return array;
 }
 
+/* A sorted collection with a key function. */
+static PyObject *
+decode_ordered(ps_decoder *d, const uint8_t *at, const uint8_t *end)
+{
+    if (end - d->p <= PS_REF_SIZE) {
+        return damaged(d, at, "a sorted collection has no reference");
+    }
+    ps_ref ref = ps_ref_load(d->p);
+    d->p += PS_REF_SIZE;
+    PyObject *name = decode_payload(d, at, end);
+    PyObject *order = name ? PyObject_CallOneArg(d->st->pack_slots[PS_CODEC_ORDER], name) : NULL;
+    PyObject *x = NULL;
+    if (order != NULL) {
+        x = d->reference(d, ref, order, false);
+    }
+    else if (name != NULL) {
+        damaged_by_error(d, at);
+    }
+    Py_XDECREF(name);
+    Py_XDECREF(order);
+    return x;
+}
+
 static PyObject *
 decode_ext(ps_decoder *d, const uint8_t *at, uint8_t code, size_t n, bool top)
 {
@@ -202,7 +233,9 @@ decode_ext(ps_decoder *d, const uint8_t *at, uint8_t code, size_t n, bool top)
             return damaged(d, at, "a reference has the wrong length");
         }
         d->p = end;
-        return d->reference(d, ps_ref_load(payload), top);
+        return d->reference(d, ps_ref_load(payload), NULL, top);
+    case PS_EXT_ORDERED:
+        return decode_ordered(d, at, end);
     case PS_EXT_ARRAY:
         return decode_array(d, at, end);
     case PS_EXT_BYTEARRAY:

@@ -148,13 +148,14 @@ find_refs(const uint8_t *p, const uint8_t *end, int depth, ps_msg_visit visit, v
         }
         if (ext.is_ext) {
             int r = 0;
-            if (ext.code == PS_EXT_REF || ext.code == PS_EXT_ARRAY) {
+            if (ext.code == PS_EXT_REF || ext.code == PS_EXT_ARRAY || ext.code == PS_EXT_ORDERED) {
                 if (ext.code == PS_EXT_REF ? ext.len != PS_REF_SIZE : ext.len <= PS_REF_SIZE) {
                     return -2;
                 }
                 r = visit(arg, ext.payload);
             }
-            else if (ext.code >= PS_EXT_MESSAGE && ext.code <= PS_EXT_LAST_CONTAINER) {
+            else if (ext.code >= PS_EXT_MESSAGE && ext.code <= PS_EXT_LAST_MESSAGE &&
+                     (ext.code <= PS_EXT_LAST_CONTAINER || ext.code >= PS_EXT_LATE_CONTAINER)) {
                 r = find_refs(ext.payload, ext.payload + ext.len, depth + 1, visit, arg);
             }
             if (r) {

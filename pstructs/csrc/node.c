@@ -86,7 +86,8 @@ ps_needs_gc_slow(ps_state *st, PyObject *v)
     }
     PyTypeObject *type = Py_TYPE(v);
     if (type == &PyTuple_Type || type == st->map || type == st->set || type == st->vector ||
-        type == st->list || type == st->deque) {
+        type == st->sorted_map || type == st->sorted_set || type == st->list ||
+        type == st->deque) {
         /* Immutable: what the collector does not track now, it never will. */
         return PyObject_GC_IsTracked(v);
     }

@@ -51,13 +51,14 @@ typedef struct {
     PyObject_HEAD
     uint32_t datamap;
     uint32_t nodemap;
-    uint64_t meta; /* packed slot of where this node was saved (owned) or 0, with flags in the low 4 bits */
+    uint64_t
+        meta; /* packed slot of where this node was saved (owned) or 0, with flags in the low 4 bits */
     ps_slot slots[];
 } ps_node;
 
-#define PS_META_WIDTH2 1u  /* two slots an entry */
-#define PS_META_PACKED 2u  /* some slot is packed */
-#define PS_META_ARRAY 4u   /* an array node, not a node of the trie */
+#define PS_META_WIDTH2 1u /* two slots an entry */
+#define PS_META_PACKED 2u /* some slot is packed */
+#define PS_META_ARRAY 4u /* an array node, not a node of the trie */
 #define PS_META_FLAGS 15u
 
 /* ---- slots */
@@ -135,6 +136,13 @@ ps_slot_xdecref(ps_state *st, ps_slot s)
     }
 }
 
+/* Kinds of array nodes; the numbers are part of the pack format. */
+enum {
+    PS_ARRAY_VECTOR = 4,
+    PS_ARRAY_SORTED = 5, /* and the shape of the B+ tree, 0 to 3 */
+    PS_ARRAY_LAST = 8,
+};
+
 /* ---- what the pack layer does for the layers below it (pack_ops.c fills it in) */
 typedef struct ps_pack_ops {
     /* New reference: the record at ref as a heap node of that width, its entry
@@ -143,13 +151,19 @@ typedef struct ps_pack_ops {
     ps_node *(*node)(ps_state *st, ps_slot ref, int width, int level);
     /* New reference: the decoded key or value at ref. */
     PyObject *(*value)(ps_state *st, ps_slot ref);
+    /* New reference: the record at ref as an array node of that kind (PS_ARRAY_*), its values
+     * and children packed, its meta naming ref. NULL with an exception when the record is
+     * damaged, or its kind, its level or (unless -1) its number of elements is another. */
+    ps_node *(*array_node)(ps_state *st, ps_slot ref, int kind, int level, Py_ssize_t count);
+    /* New reference: element i of the count > i elements below a vector's node at ref. */
+    PyObject *(*vector_get)(ps_state *st, ps_slot ref, int level, Py_ssize_t count, size_t i);
     /* 1 / 0: the key encoded at ref equals key; -1 with an exception. */
     int (*key_eq)(ps_state *st, ps_slot ref, PyObject *key);
     /* Look key up below the record at ref, in place. h1 is the whole H1 of key.
      * PS_FOUND: *key_ref and *value_ref (0 in sets) are packed slots, borrowed:
      * valid as long as ref's pack and its imports stay open. */
-    ps_found (*find)(ps_state *st, ps_slot ref, int width, int level, uint64_t h1,
-                     PyObject *key, ps_slot *key_ref, ps_slot *value_ref);
+    ps_found (*find)(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject *key,
+                     ps_slot *key_ref, ps_slot *value_ref);
     /* Number of entries below the record at ref; -1 with an exception. */
     Py_ssize_t (*count)(ps_state *st, ps_slot ref);
     /* Whether two node records are known to hold the same subtree: the same
@@ -285,6 +299,17 @@ ps_slot_open(ps_state *st, ps_slot s, int width, int level)
 {
     if (PS_UNLIKELY(ps_slot_is_packed(s))) {
         return st->pack_ops->node(st, s, width, level);
+    }
+    Py_INCREF(ps_slot_obj(s));
+    return ps_slot_node(s);
+}
+
+/* The same for an array node with `count` elements below it (-1: not known to the caller). */
+PS_INLINE ps_node *
+ps_slot_open_array(ps_state *st, ps_slot s, int kind, int level, Py_ssize_t count)
+{
+    if (PS_UNLIKELY(ps_slot_is_packed(s))) {
+        return st->pack_ops->array_node(st, s, kind, level, count);
     }
     Py_INCREF(ps_slot_obj(s));
     return ps_slot_node(s);

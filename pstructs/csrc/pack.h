@@ -12,10 +12,14 @@
 #ifndef PS_PACK_H
 #define PS_PACK_H
 
+#include "btree.h"
 #include "collection.h"
+#include "collection_vector.h"
 #include "crc32c.h"
 #include "msgpack.h"
 #include "node.h"
+#include "rrb.h"
+#include "sorted.h"
 
 /* ---- the header */
 #define PS_PACK_MAGIC "\x93PSK\r\n\x1a\n"
@@ -59,8 +63,23 @@ enum {
 #define PS_RF_ENDS 0x30u /* bytes of an entry end: 0: 1, 1: 2, 2: 4 */
 #define PS_RF_ENDS_SHIFT 4
 #define PS_RF_WIDE_COUNT 0x40u
-#define PS_RF_RESERVED 0x80u
+#define PS_RF_ARRAY 0x80u /* an array node: the fields of PS_A_* */
+/* Array nodes: */
+#define PS_RF_TREE 0x03u  /* 0 vector, 1 sorted */
+#define PS_RF_SIZES 0x04u /* sizes of the children are listed */
+enum {
+    PS_A_N = 22,        /* u8: elements of a leaf, children of an inner node */
+    PS_A_FORM = 23,     /* u8 */
+    PS_A_RESERVED = 24, /* u16 */
+    PS_A_NODE = 26,     /* count and what follows, or the ends */
+};
+#define PS_A_TOP 0x80u /* in the level: head, body and tail of a vector; form: which there are */
+enum { PS_A_HEAD = 1, PS_A_BODY = 2, PS_A_TAIL = 4 };
+/* The form of a vector's leaf: how its elements are encoded. */
+enum { PS_A_MESSAGES = 0, PS_A_INT64 = 1, PS_A_FLOAT64 = 2, PS_A_BOOL = 3 };
 #define PS_RAW_ALIGN 64
+/* More entries than any tree has. Sums of counts stay far from overflow below it. */
+#define PS_PACK_MAX_COUNT (UINT64_C(1) << 48)
 /* Values of more encoded bytes than this become records of their own. */
 #define PS_VALUE_INLINE 1024
 
@@ -125,6 +144,10 @@ typedef struct {
     uint64_t count;
     int import_width, offset_width, end_width;
     const uint8_t *refs, *ends;
+    /* array nodes */
+    uint8_t form;
+    int size_width; /* 4 or 8 */
+    const uint8_t *sizes, *words;
     /* payload of a node, message of a value, data of an array */
     const uint8_t *content;
     uint64_t length;
@@ -133,6 +156,13 @@ typedef struct {
 /* What is wrong with the form of the record at offset, or NULL when it is sound:
  * everything lies within the pack. Does not look at the checksum. */
 const char *ps_record_parse(const ps_pack *pack, uint64_t offset, ps_record *r);
+/* ps_record_parse of an array node; at, offset, flags are set. (pack_array.c) */
+const char *ps_array_parse(const ps_pack *pack, uint64_t offset, ps_record *r);
+/* The elements below each child of an array node; or what is wrong with the sizes that the
+ * record lists, which are read once. NULL: they add up. */
+const char *ps_array_counts(const ps_record *r, uint64_t counts[PS_WIDTH]);
+/* Level of child i. */
+int ps_array_child_level(const ps_record *r, uint32_t i);
 /* Parse, and check the checksum at the first touch. 0 or -1. */
 int ps_record_open(ps_state *st, ps_pack *pack, uint64_t offset, ps_record *r);
 
@@ -185,6 +215,12 @@ PyObject *ps_pack_decode_value(ps_state *st, ps_pack *pack, const ps_record *r);
 
 /* ---- pack_ops.c */
 extern const ps_pack_ops ps_the_pack_ops;
+
+/* ---- pack_array.c: what array trees ask of packs */
+ps_node *ps_array_node(ps_state *st, ps_slot ref, int kind, int level, Py_ssize_t count);
+PyObject *ps_array_vector_get(ps_state *st, ps_slot ref, int level, Py_ssize_t count, size_t i);
+/* The tree of a vector whose reference names the record r at offset of pack. 0, or -1. */
+int ps_array_vector(ps_state *st, ps_pack *pack, const ps_record *r, ps_rrb *out);
 
 /* ---- pack_verify.c */
 /* Number of records, or -1 with the first damage found. */

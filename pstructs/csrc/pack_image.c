@@ -228,6 +228,16 @@ done:
 
 /* ---- value and raw records */
 
+static void
+digest_content(uint8_t kind, const uint8_t *data, uint64_t n, uint8_t digest[PS_DIGEST_SIZE])
+{
+    ps_blake2b b;
+    ps_blake2b_init(&b);
+    ps_blake2b_update(&b, &kind, 1);
+    ps_blake2b_update(&b, data, n);
+    ps_blake2b_final(&b, digest);
+}
+
 int
 ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
                      const uint8_t *data, uint64_t n, uint64_t *offset)
@@ -241,11 +251,17 @@ ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_
         return -1;
     }
     memset(record, 0, head);
-    memcpy(record + PS_R_DIGEST, digest, PS_DIGEST_SIZE);
     record[PS_R_FLAGS] = kind;
     ps_store64(record + PS_R_LENGTH, n);
     if (n) { /* data may be NULL */
         memcpy(record + head, data, n);
+    }
+    /* Of the copy: numpy works without the GIL, so data may change meanwhile. */
+    if (digest == NULL) {
+        digest_content(kind, record + head, n, record + PS_R_DIGEST);
+    }
+    else {
+        memcpy(record + PS_R_DIGEST, digest, PS_DIGEST_SIZE);
     }
     seal_crc(record, (size_t)(head + n));
     w->image.len += head + n;
@@ -259,23 +275,16 @@ int
 ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, uint64_t *offset)
 {
     uint8_t digest[PS_DIGEST_SIZE], kind = PS_REC_VALUE;
-    if (has_refs) {
-        ps_buf message = {NULL, 0, 0};
-        if (ps_buf_add(&message, &kind, 1) < 0 ||
-            add_content(w, &message, p, n, true, NULL, 0) < 0) {
-            ps_buf_clear(&message);
-            return -1;
-        }
-        ps_blake2b_digest(message.data, message.len, digest);
+    ps_buf message = {NULL, 0, 0};
+    if (!has_refs) {
+        return ps_image_add_content(w, kind, NULL, p, n, offset);
+    }
+    if (ps_buf_add(&message, &kind, 1) < 0 || add_content(w, &message, p, n, true, NULL, 0) < 0) {
         ps_buf_clear(&message);
+        return -1;
     }
-    else {
-        ps_blake2b b;
-        ps_blake2b_init(&b);
-        ps_blake2b_update(&b, &kind, 1);
-        ps_blake2b_update(&b, p, n);
-        ps_blake2b_final(&b, digest);
-    }
+    ps_blake2b_digest(message.data, message.len, digest);
+    ps_buf_clear(&message);
     return ps_image_add_content(w, kind, digest, p, n, offset);
 }
 
@@ -289,6 +298,74 @@ width_of(uint64_t x)
         k++;
     }
     return k;
+}
+
+static void
+reference_widths(const place *children, uint32_t n, int *offset_width, int *import_width)
+{
+    place most_offset = 0;
+    uint32_t most_import = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t o = PLACE_OFFSET(children[i]);
+        uint32_t m = PLACE_IMPORT(children[i]);
+        most_offset = o > most_offset ? o : most_offset;
+        most_import = m > most_import ? m : most_import;
+    }
+    *offset_width = width_of(most_offset);
+    *import_width = most_import == 0 ? 0 : most_import <= 0xFF ? 1 : 2;
+}
+
+/* These return what is behind what they wrote, and store more than that. */
+static uint8_t *
+put_references(uint8_t *p, const place *children, uint32_t n, int offset_width, int import_width)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        ps_store16(p, (uint16_t)PLACE_IMPORT(children[i]));
+        p += import_width;
+        ps_store64(p, PLACE_OFFSET(children[i]));
+        p += offset_width;
+    }
+    return p;
+}
+
+static uint8_t *
+put_ends(uint8_t *p, const uint64_t *ends, uint32_t n, int end_code)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        ps_store32(p, (uint32_t)ends[i]);
+        p += 1 << end_code;
+    }
+    return p;
+}
+
+static uint8_t *
+put_number(uint8_t *p, uint64_t x, bool wide)
+{
+    ps_store64(p, x);
+    return p + (wide ? 8 : 4);
+}
+
+/* Put off the digest and the checksum of the record at offset: of head, the payload with blank
+ * references, the digests of the children and those of the references. 0, -1. */
+static int
+digest_later(ps_writer *w, uint64_t offset, size_t size, const uint8_t *head, size_t n_head,
+             const uint8_t *payload, size_t length, bool has_refs, const place *children,
+             uint32_t n_children)
+{
+    uint8_t digests[PS_DIGEST_SIZE * PS_WIDTH];
+    uint64_t message = w->arena.len;
+    for (uint32_t i = 0; i < n_children; i++) {
+        memcpy(digests + PS_DIGEST_SIZE * i, ps_image_record(w, children[i]) + PS_R_DIGEST,
+               PS_DIGEST_SIZE);
+    }
+    if (ps_image_grow((void **)&w->jobs, &w->jobs_cap, w->n_jobs, sizeof *w->jobs) < 0 ||
+        ps_buf_add(&w->arena, head, n_head) < 0 ||
+        add_content(w, &w->arena, payload, length, has_refs, digests,
+                    PS_DIGEST_SIZE * (size_t)n_children) < 0) {
+        return -1;
+    }
+    w->jobs[w->n_jobs++] = (digest_job){offset, (uint32_t)size, message, w->arena.len - message};
+    return 0;
 }
 
 /* Append the record of a node whose payload is scratch from `start` on. digest:
@@ -314,16 +391,8 @@ ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t
     }
     uint8_t *p = record + PS_R_NODE;
     if (t->n_children) {
-        place most_offset = 0;
-        uint32_t most_import = 0;
-        for (uint32_t i = 0; i < t->n_children; i++) {
-            uint64_t o = PLACE_OFFSET(t->children[i]);
-            uint32_t m = PLACE_IMPORT(t->children[i]);
-            most_offset = o > most_offset ? o : most_offset;
-            most_import = m > most_import ? m : most_import;
-        }
-        int offset_width = width_of(most_offset);
-        int import_width = most_import == 0 ? 0 : most_import <= 0xFF ? 1 : 2;
+        int offset_width, import_width;
+        reference_widths(t->children, t->n_children, &offset_width, &import_width);
         flags |= PS_RF_CHILDREN;
         ps_store32(p, nodemap);
         p += 4;
@@ -337,27 +406,9 @@ ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t
             p += 4;
         }
         *p++ = (uint8_t)(import_width << 4 | offset_width);
-        for (uint32_t i = 0; i < t->n_children; i++) {
-            /* Stores more than the width: what follows is written afterwards. */
-            ps_store16(p, (uint16_t)PLACE_IMPORT(t->children[i]));
-            p += import_width;
-            ps_store64(p, PLACE_OFFSET(t->children[i]));
-            p += offset_width;
-        }
+        p = put_references(p, t->children, t->n_children, offset_width, import_width);
     }
-    for (uint32_t i = 0; i < t->n_entries; i++) {
-        if (end_code == 0) {
-            *p++ = (uint8_t)t->ends[i];
-        }
-        else if (end_code == 1) {
-            ps_store16(p, (uint16_t)t->ends[i]);
-            p += 2;
-        }
-        else {
-            ps_store32(p, (uint32_t)t->ends[i]);
-            p += 4;
-        }
-    }
+    p = put_ends(p, t->ends, t->n_entries, end_code);
     memcpy(p, payload, length);
     p += length;
     if (collision) {
@@ -375,27 +426,74 @@ ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t
         seal_crc(record, size);
         return 0;
     }
-    uint8_t digests[PS_DIGEST_SIZE * PS_WIDTH];
-    for (uint32_t i = 0; i < t->n_children; i++) {
-        memcpy(digests + PS_DIGEST_SIZE * i, ps_image_record(w, t->children[i]) + PS_R_DIGEST,
-               PS_DIGEST_SIZE);
-    }
-    if (ps_image_grow((void **)&w->jobs, &w->jobs_cap, w->n_jobs, sizeof *w->jobs) < 0) {
+    uint8_t head[9] = {(uint8_t)((width - 1) | (collision ? PS_RF_COLLISION : 0))};
+    ps_store32(head + 1, datamap);
+    ps_store32(head + 5, t->n_children ? nodemap : 0);
+    return digest_later(w, offset, size, head, sizeof head, payload, length, has_refs, t->children,
+                        t->n_children);
+}
+
+int
+ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_refs,
+                   const uint8_t *digest, place *at)
+{
+    size_t length = w->scratch.len - start;
+    const uint8_t *payload = length ? w->scratch.data + start : (const uint8_t *)"";
+    uint64_t offset = w->image.len;
+    int end_code = t->n_entries == 0 || length <= 0xFF ? 0 : length <= 0xFFFF ? 1 : 2;
+    bool wide = t->n_children && t->count > UINT32_MAX;
+    if (length > UINT32_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "the values of one node are beyond 2**32 bytes");
         return -1;
     }
-    uint64_t message = w->arena.len;
-    uint8_t *m = ps_buf_room(&w->arena, 9);
-    if (m == NULL) {
+    uint8_t *record = image_room(w, PS_A_NODE + 9 + 27u * PS_WIDTH + length + 16);
+    if (record == NULL) {
         return -1;
     }
-    m[0] = (uint8_t)((width - 1) | (collision ? PS_RF_COLLISION : 0));
-    ps_store32(m + 1, datamap);
-    ps_store32(m + 5, t->n_children ? nodemap : 0);
-    w->arena.len += 9;
-    if (add_content(w, &w->arena, payload, length, has_refs, digests,
-                    PS_DIGEST_SIZE * (size_t)t->n_children) < 0) {
-        return -1;
+    uint8_t flags = PS_RF_ARRAY | (t->kind == PS_ARRAY_VECTOR ? 0 : 1);
+    flags |= (uint8_t)(end_code << PS_RF_ENDS_SHIFT) | (wide ? PS_RF_WIDE_COUNT : 0);
+    uint8_t *p = record + PS_A_NODE;
+    if (t->n_children) {
+        int offset_width, import_width;
+        reference_widths(t->children, t->n_children, &offset_width, &import_width);
+        flags |= PS_RF_CHILDREN;
+        p = put_number(p, t->count, wide);
+        *p++ = (uint8_t)(import_width << 4 | offset_width);
+        p = put_references(p, t->children, t->n_children, offset_width, import_width);
+        if (t->has_sizes) {
+            flags |= PS_RF_SIZES;
+            for (uint32_t i = 0; i < t->n_children; i++) {
+                p = put_number(p, t->sizes[i], wide);
+            }
+        }
+        for (uint32_t i = 0; t->kind != PS_ARRAY_VECTOR && i < t->n_children; i++) {
+            ps_store64(p, (uint64_t)t->words[i]);
+            p += 8;
+        }
     }
-    w->jobs[w->n_jobs++] = (digest_job){offset, (uint32_t)size, message, w->arena.len - message};
-    return 0;
+    else if (t->kind == PS_ARRAY_VECTOR && (t->form == PS_A_INT64 || t->form == PS_A_FLOAT64)) {
+        while ((offset + (uint64_t)(p - record)) & 7) {
+            *p++ = 0;
+        }
+    }
+    p = put_ends(p, t->ends, t->n_entries, end_code);
+    memcpy(p, payload, length);
+    p += length;
+    record[PS_R_FLAGS] = flags;
+    record[PS_R_LEVEL] = t->level;
+    record[PS_A_N] = (uint8_t)t->n;
+    record[PS_A_FORM] = t->form;
+    ps_store16(record + PS_A_RESERVED, 0);
+    size_t size = (size_t)(p - record);
+    w->image.len += size;
+    w->new_records++;
+    *at = offset;
+    if (digest != NULL) {
+        memcpy(record + PS_R_DIGEST, digest, PS_DIGEST_SIZE);
+        seal_crc(record, size);
+        return 0;
+    }
+    const uint8_t head[4] = {t->kind, t->level, (uint8_t)t->n, t->form};
+    return digest_later(w, offset, size, head, sizeof head, payload, length, has_refs, t->children,
+                        t->n_children);
 }

@@ -224,7 +224,8 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
         }
         const uint8_t *record = pack->data + offset, *end = pack->data + pack->end;
         uint8_t flags = record[PS_R_FLAGS];
-        if (PS_UNLIKELY(record[PS_R_LEVEL] != level || (int)(flags & PS_RF_KIND) != width - 1)) {
+        if (PS_UNLIKELY(record[PS_R_LEVEL] != level ||
+                        (int)(flags & (PS_RF_KIND | PS_RF_ARRAY)) != width - 1)) {
             return find_damage(st, pack, offset,
                                "a node has another level or kind than its "
                                "parent says");
@@ -438,7 +439,7 @@ pack_count(ps_state *st, ps_slot ref)
     if (ps_record_open(st, pack, ps_slot_offset(ref), &r) < 0) {
         return -1;
     }
-    if (r.kind >= PS_REC_VALUE || r.count > (uint64_t)PY_SSIZE_T_MAX) {
+    if (!ps_kind_is_trie(r.kind) || r.count > PS_PACK_MAX_COUNT) {
         ps_pack_damaged(st, pack, r.offset, "a node has an impossible count");
         return -1;
     }
@@ -471,6 +472,8 @@ pack_same(ps_state *st, ps_slot a, ps_slot b)
 
 const ps_pack_ops ps_the_pack_ops = {
     .node = pack_node,
+    .array_node = ps_array_node,
+    .vector_get = ps_array_vector_get,
     .value = pack_value,
     .key_eq = pack_key_eq,
     .find = pack_find,

@@ -286,6 +286,9 @@ ps_record_parse(const ps_pack *pack, uint64_t offset, ps_record *r)
     r->at = p;
     r->offset = offset;
     r->flags = p[PS_R_FLAGS];
+    if (r->flags & PS_RF_ARRAY) {
+        return ps_array_parse(pack, offset, r);
+    }
     r->kind = r->flags & PS_RF_KIND;
     if (r->kind >= PS_REC_VALUE) {
         if (room < PS_R_CONTENT) {
@@ -365,7 +368,7 @@ ps_record_parse(const ps_pack *pack, uint64_t offset, ps_record *r)
             return "a node is empty";
         }
     }
-    if (r->end_width == 0 || r->flags & PS_RF_RESERVED) {
+    if (r->end_width == 0) {
         return "reserved flags of a record are set";
     }
     r->ends = p + need;
@@ -391,6 +394,11 @@ ps_record_check(ps_state *st, ps_pack *pack, uint64_t offset)
         uint32_t crc = ps_crc32c(0, r.at + 4, (size_t)r.size - 4);
         if (crc != ps_load32(r.at)) {
             wrong = "the checksum of a record does not match";
+        }
+        /* An entry takes two bytes at least; imported ones lie elsewhere. */
+        else if (r.kind < PS_REC_VALUE &&
+                 r.count > (pack->n_imports ? PS_PACK_MAX_COUNT : pack->end)) {
+            wrong = "a node counts more entries than there is room for";
         }
     }
     if (wrong != NULL || ps_pack_lost(st, pack) < 0) {
@@ -419,7 +427,7 @@ ps_record_open(ps_state *st, ps_pack *pack, uint64_t offset, ps_record *r)
 
 /* ---- values */
 
-static PyObject *nested_reference(ps_decoder *d, ps_ref ref, bool top);
+static PyObject *nested_reference(ps_decoder *d, ps_ref ref, PyObject *order, bool top);
 static PyObject *raw_data(ps_decoder *d, ps_ref ref);
 
 static PyObject *
@@ -456,18 +464,43 @@ damaged_reference(ps_decoder *d, const char *what)
     return ps_pack_damaged(d->st, pack, (uint64_t)(d->p - d->base), what);
 }
 
+/* The collection of a kind: of no elements where r is NULL, else of the root record r. */
 static PyObject *
-nested_reference(ps_decoder *d, ps_ref ref, bool top)
+collection_of(ps_decoder *d, uint8_t kind, ps_pack *pack, const ps_record *r, PyObject *order)
+{
+    ps_state *st = d->st;
+    ps_slot root = r == NULL ? 0 : ps_slot_pack(pack->id, r->offset);
+    Py_ssize_t count = r == NULL ? 0 : (Py_ssize_t)r->count;
+    if (kind == PS_ARRAY_VECTOR) {
+        ps_rrb t = PS_RRB_EMPTY;
+        return r != NULL && ps_array_vector(st, pack, r, &t) < 0 ? NULL : ps_vector_new(st, t);
+    }
+    if (root) {
+        ps_slot_incref(st, root);
+    }
+    if (ps_kind_is_trie(kind)) {
+        return ps_collection_new(st, kind + 1, (ps_tree){root, count});
+    }
+    int shape = kind - PS_ARRAY_SORTED;
+    PyTypeObject *type = shape & PS_BT_MAP ? st->sorted_map : st->sorted_set;
+    return ps_sorted_new_of(st, type, (ps_btree){root, count, shape}, order);
+}
+
+static PyObject *
+nested_reference(ps_decoder *d, ps_ref ref, PyObject *order, bool top)
 {
     ps_pack *target;
     ps_record r;
     ps_state *st = d->st;
-    int width = ref.kind == PS_REC_MAP ? 2 : 1;
-    if (ref.kind < PS_REC_VALUE && ref.offset == 0) {
+    bool keyed = ps_kind_is_array(ref.kind) && ref.kind >= PS_ARRAY_SORTED + PS_BT_KEYED;
+    if (keyed != (order != NULL)) {
+        return damaged_reference(d, "a sorted collection and its reference differ on its order");
+    }
+    if (ps_kind_is_node(ref.kind) && ref.offset == 0) {
         if (ref.import) {
             return damaged_reference(d, "a reference to an empty collection names a pack");
         }
-        return ps_collection_new(st, width, (ps_tree){0, 0});
+        return collection_of(d, ref.kind, NULL, NULL, order);
     }
     if (ps_pack_follow(st, d->pack, (uint64_t)(d->p - d->base), ref, &target) < 0) {
         return NULL;
@@ -492,12 +525,12 @@ nested_reference(ps_decoder *d, ps_ref ref, bool top)
     else if (ref.kind == PS_REC_RAW) {
         damaged_reference(d, "a reference names the data of an array");
     }
-    else if (r.level != 0 || r.count == 0 || r.count > (uint64_t)PY_SSIZE_T_MAX) {
+    else if (r.count == 0 ||
+             (ps_kind_is_trie(r.kind) && (r.level != 0 || r.count > PS_PACK_MAX_COUNT))) {
         damaged_reference(d, "a reference to a collection names no root");
     }
     else {
-        ps_slot slot = ps_slot_incref(st, ps_slot_pack(target->id, ref.offset));
-        x = ps_collection_new(st, width, (ps_tree){slot, (Py_ssize_t)r.count});
+        x = collection_of(d, r.kind, target, &r, order);
     }
 done:
     Py_DECREF(target);

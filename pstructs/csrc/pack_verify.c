@@ -27,23 +27,12 @@
  *
  * Cost: O(bytes), and a decoded key for every entry and child.
  */
-#include "pack.h"
+#include "pack_verifier.h"
 
 #include "blake2b.h"
 
-typedef struct {
-    ps_state *st;
-    ps_pack *pack;
-    uint8_t *starts; /* a byte for every 16 bytes: low 4 bits of where a record starts, + 1 */
-    uint64_t offset; /* of the record under the lens */
-    ps_buf message;
-    ps_buf digests;  /* of references in the content */
-    bool whole_value; /* the message being looked at may be one out-of-line reference */
-    const uint8_t *value, *value_end;
-} lens;
-
-static int
-wrong(lens *v, uint64_t offset, const char *what)
+int
+ps_lens_wrong(lens *v, uint64_t offset, const char *what)
 {
     ps_pack_damaged(v->st, v->pack, offset, what);
     return -1;
@@ -55,12 +44,11 @@ is_start(const lens *v, uint64_t offset)
     return offset < v->offset && v->starts[offset >> 4] == (offset & 15) + 1;
 }
 
-/* The record that a reference at the lens names; a local one must be verified. */
-static int
-target_of(lens *v, ps_ref ref, ps_pack **pack, ps_record *r)
+int
+ps_lens_target(lens *v, ps_ref ref, ps_pack **pack, ps_record *r)
 {
     if (ref.import == 0 && !is_start(v, ref.offset)) {
-        return wrong(v, v->offset, "a reference does not point backwards to a record");
+        return ps_lens_wrong(v, v->offset, "a reference does not point backwards to a record");
     }
     if (ps_pack_follow(v->st, v->pack, v->offset, ref, pack) < 0) {
         return -1;
@@ -78,25 +66,26 @@ verify_ref(void *arg, const uint8_t *p)
     ps_ref ref = ps_ref_load(p);
     ps_pack *target;
     ps_record r;
-    bool array = p[-1] == PS_EXT_ARRAY;
-    if (ref.kind > PS_REC_RAW || (ref.kind == PS_REC_RAW) != array) {
-        return wrong(v, v->offset, "a reference has an impossible kind");
+    bool array = p[-1] == PS_EXT_ARRAY, ordered = p[-1] == PS_EXT_ORDERED;
+    bool keyed = ps_kind_is_array(ref.kind) && ref.kind >= PS_ARRAY_SORTED + PS_BT_KEYED;
+    if (ref.kind > PS_ARRAY_LAST || (ref.kind == PS_REC_RAW) != array || keyed != ordered) {
+        return ps_lens_wrong(v, v->offset, "a reference has an impossible kind");
     }
-    if (ref.offset == 0 && ref.kind < PS_REC_VALUE) {
+    if (ref.offset == 0 && ps_kind_is_node(ref.kind)) {
         if (ref.import) {
-            return wrong(v, v->offset, "a reference to an empty collection names a pack");
+            return ps_lens_wrong(v, v->offset, "a reference to an empty collection names a pack");
         }
         return ps_buf_add(&v->digests, empty, sizeof empty);
     }
-    if (target_of(v, ref, &target, &r) < 0) {
+    if (ps_lens_target(v, ref, &target, &r) < 0) {
         return -1;
     }
-    if (r.kind != ref.kind || (ref.kind < PS_REC_VALUE && r.level != 0)) {
-        return wrong(v, v->offset, "a reference names a record of another kind or level");
+    if (r.kind != ref.kind || (ps_kind_is_trie(ref.kind) && r.level != 0)) {
+        return ps_lens_wrong(v, v->offset, "a reference names a record of another kind or level");
     }
     if (ref.kind == PS_REC_VALUE &&
         (!v->whole_value || p - 2 != v->value || p + PS_REF_SIZE != v->value_end)) {
-        return wrong(v, v->offset, "an out-of-line value stands inside another value");
+        return ps_lens_wrong(v, v->offset, "an out-of-line value stands inside another value");
     }
     return ps_buf_add(&v->digests, r.at + PS_R_DIGEST, PS_DIGEST_SIZE);
 }
@@ -114,15 +103,13 @@ blank_ref(void *arg, const uint8_t *p)
     return 0;
 }
 
-/* One message from p, ending exactly at stop unless next is given; add it to the
- * digested content. */
-static int
-verify_message(lens *v, const uint8_t *p, const uint8_t *stop, bool whole_value,
-               const uint8_t **next)
+int
+ps_lens_message(lens *v, const uint8_t *p, const uint8_t *stop, bool whole_value,
+                const uint8_t **next)
 {
     const uint8_t *end = ps_msg_skip(p, stop);
     if (end == NULL || (next == NULL && end != stop)) {
-        return wrong(v, v->offset, "a key or value is no whole MessagePack message");
+        return ps_lens_wrong(v, v->offset, "a key or value is no whole MessagePack message");
     }
     v->whole_value = whole_value;
     v->value = p;
@@ -130,7 +117,8 @@ verify_message(lens *v, const uint8_t *p, const uint8_t *stop, bool whole_value,
     size_t start = v->message.len;
     int r = ps_msg_refs(p, end, verify_ref, v);
     if (r == -2) {
-        return wrong(v, v->offset, "a value nests too deep or holds a malformed reference");
+        return ps_lens_wrong(v, v->offset,
+                             "a value nests too deep or holds a malformed reference");
     }
     if (r || ps_buf_add(&v->message, p, (size_t)(end - p)) < 0) {
         return -1;
@@ -168,6 +156,38 @@ index_at(lens *v, position *p, int level)
     return ps_hash_bits(p->h2, PS_H2_BITS, level - PS_H1_LEVELS);
 }
 
+/* Entries of a collision node are told apart by ==. (Few: equal hashes that are not made
+ * from equal keys take work.) known: the keys before this one. */
+static int
+verify_distinct(lens *v, PyObject **known, PyObject *key)
+{
+    if (*known == NULL && (*known = PyList_New(0)) == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(*known); i++) {
+        int equal = ps_object_eq(PyList_GET_ITEM(*known, i), key);
+        if (equal) {
+            return equal < 0 ? -1
+                             : ps_lens_wrong(v, v->offset, "a collision node holds a key twice");
+        }
+    }
+    return PyList_Append(*known, key);
+}
+
+/* All NaN are one key, so it is written in one way. */
+static bool
+is_odd_nan(const uint8_t *key, size_t n)
+{
+    static const uint8_t nan[8] = {0x7F, 0xF8};
+    double x;
+    if (n != 9 || key[0] != 0xCB || memcmp(key + 1, nan, sizeof nan) == 0) {
+        return false;
+    }
+    uint64_t bits = __builtin_bswap64(ps_load64(key + 1));
+    memcpy(&x, &bits, 8);
+    return x != x;
+}
+
 static int
 position_of(lens *v, ps_pack *pack, uint64_t offset, position *p)
 {
@@ -188,7 +208,7 @@ position_of(lens *v, ps_pack *pack, uint64_t offset, position *p)
     if (ps_hash1(v->st, p->key, &p->h1) < 0) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
             PyErr_Clear();
-            return wrong(v, v->offset, "a key is not hashable");
+            return ps_lens_wrong(v, v->offset, "a key is not hashable");
         }
         PyObject *codec = ps_error_class(v->st, "CodecError");
         if (codec != NULL && PyErr_ExceptionMatches(codec)) {
@@ -212,14 +232,15 @@ first_position(lens *v, ps_pack *pack, const ps_record *record, position *p)
         int level = r.level;
         uint8_t kind = r.kind;
         if (r.n_children == 0) {
-            return wrong(v, v->offset, "a node is empty");
+            return ps_lens_wrong(v, v->offset, "a node is empty");
         }
         if (ps_pack_follow(v->st, pack, r.offset, ps_record_child(&r, 0), &target) < 0 ||
             ps_record_open(v->st, target, ps_record_child(&r, 0).offset, &r) < 0) {
             return -1;
         }
         if (r.kind != kind || r.level != level + 1) {
-            return wrong(v, v->offset, "a node has another level or kind than its parent says");
+            return ps_lens_wrong(v, v->offset,
+                                 "a node has another level or kind than its parent says");
         }
         pack = target;
     }
@@ -266,13 +287,15 @@ verify_position(lens *v, const ps_record *r, position *p, position *first, int i
         }
     }
     Py_CLEAR(p->key);
-    return ok > 0 ? 0 : ok < 0 ? -1 : wrong(v, v->offset, "a key stands where no lookup finds it");
+    return ok > 0   ? 0
+           : ok < 0 ? -1
+                    : ps_lens_wrong(v, v->offset, "a key stands where no lookup finds it");
 }
 
 /* ---- records */
 
-static int
-verify_digest(lens *v, const ps_record *r)
+int
+ps_lens_digest(lens *v, const ps_record *r)
 {
     uint8_t digest[PS_DIGEST_SIZE];
     if (ps_buf_add(&v->message, v->digests.data, v->digests.len) < 0) {
@@ -280,7 +303,7 @@ verify_digest(lens *v, const ps_record *r)
     }
     ps_blake2b_digest(v->message.data, v->message.len, digest);
     if (memcmp(digest, r->at + PS_R_DIGEST, PS_DIGEST_SIZE) != 0) {
-        return wrong(v, v->offset, "the digest of a record does not match its content");
+        return ps_lens_wrong(v, v->offset, "the digest of a record does not match its content");
     }
     return 0;
 }
@@ -295,6 +318,7 @@ verify_node(lens *v, const ps_record *r)
     const uint8_t *before = NULL;
     size_t before_len = 0;
     position first = {0}, p = {0};
+    PyObject *known = NULL;
     ps_buf below = {NULL, 0, 0};
     bool collision = r->flags & PS_RF_COLLISION;
 
@@ -307,32 +331,41 @@ verify_node(lens *v, const ps_record *r)
     for (uint32_t i = 0; i < r->n_entries; i++) {
         uint64_t start = ps_record_start(r, i), stop = ps_record_end(r, i);
         if (start >= stop || stop > r->length) {
-            wrong(v, v->offset, "an entry leaves its record");
+            ps_lens_wrong(v, v->offset, "an entry leaves its record");
             goto done;
         }
         const uint8_t *key = r->content + start, *value;
-        if (verify_message(v, key, r->content + stop, false, &value) < 0) {
+        if (ps_lens_message(v, key, r->content + stop, false, &value) < 0) {
             goto done;
         }
         if (r->kind == PS_REC_MAP
-                ? verify_message(v, value, r->content + stop, true, NULL) < 0
+                ? ps_lens_message(v, value, r->content + stop, true, NULL) < 0
                 : value != r->content + stop &&
-                      wrong(v, v->offset, "an element of a set has a value") < 0) {
+                      ps_lens_wrong(v, v->offset, "an element of a set has a value") < 0) {
             goto done;
         }
         if (position_of(v, v->pack, (uint64_t)(key - v->pack->data), &p) < 0) {
             goto done;
         }
         int index = 0;
+        size_t n = (size_t)(value - key);
+        if (is_odd_nan(key, n)) {
+            ps_lens_wrong(v, v->offset,
+                          "a NaN is not written in the one form that it has as a key");
+            goto done;
+        }
         if (collision) {
-            size_t n = (size_t)(value - key), least = n < before_len ? n : before_len;
+            size_t least = n < before_len ? n : before_len;
             int order = before ? memcmp(before, key, least) : -1;
             if (order > 0 || (order == 0 && before_len >= n)) {
-                wrong(v, v->offset, "the entries of a collision node are not in order");
+                ps_lens_wrong(v, v->offset, "the entries of a collision node are not in order");
                 goto done;
             }
             before = key;
             before_len = n;
+            if (p.known && verify_distinct(v, &known, p.key) < 0) {
+                goto done;
+            }
         }
         else {
             index = ps_ctz(bits);
@@ -346,15 +379,15 @@ verify_node(lens *v, const ps_record *r)
     for (uint32_t i = 0; i < r->n_children; i++, bits &= bits - 1) {
         ps_pack *target;
         ps_record c;
-        if (target_of(v, ps_record_child(r, i), &target, &c) < 0) {
+        if (ps_lens_target(v, ps_record_child(r, i), &target, &c) < 0) {
             goto done;
         }
         if (c.kind != r->kind || c.level != r->level + 1) {
-            wrong(v, v->offset, "a node has another level or kind than its parent says");
+            ps_lens_wrong(v, v->offset, "a node has another level or kind than its parent says");
             goto done;
         }
-        if (c.count > UINT64_MAX / 64 || c.count < 2) {
-            wrong(v, v->offset, "a child has an impossible count");
+        if (c.count > PS_PACK_MAX_COUNT || c.count < 2) {
+            ps_lens_wrong(v, v->offset, "a child has an impossible count");
             goto done;
         }
         count += c.count;
@@ -364,21 +397,22 @@ verify_node(lens *v, const ps_record *r)
             goto done;
         }
     }
-    if (count != r->count || count > (uint64_t)PY_SSIZE_T_MAX) {
-        wrong(v, v->offset, "the count of a node is not the sum of what is below it");
+    if (count != r->count || count > PS_PACK_MAX_COUNT) {
+        ps_lens_wrong(v, v->offset, "the count of a node is not the sum of what is below it");
         goto done;
     }
     if (count < (r->level ? 2u : 1u)) {
-        wrong(v, v->offset, "a node has too few entries to be one");
+        ps_lens_wrong(v, v->offset, "a node has too few entries to be one");
         goto done;
     }
     if (ps_buf_add(&v->message, below.data, below.len) < 0) {
         goto done;
     }
-    result = verify_digest(v, r);
+    result = ps_lens_digest(v, r);
 done:
     Py_XDECREF(p.key);
     Py_XDECREF(first.key);
+    Py_XDECREF(known);
     ps_buf_clear(&below);
     return result;
 }
@@ -390,14 +424,14 @@ verify_content(lens *v, const ps_record *r)
         return -1;
     }
     if (r->kind == PS_REC_VALUE) {
-        if (verify_message(v, r->content, r->content + r->length, false, NULL) < 0) {
+        if (ps_lens_message(v, r->content, r->content + r->length, false, NULL) < 0) {
             return -1;
         }
-        return verify_digest(v, r);
+        return ps_lens_digest(v, r);
     }
     for (const uint8_t *p = r->at + PS_R_CONTENT; p < r->content; p++) {
         if (*p) {
-            return wrong(v, v->offset, "padding is not zero");
+            return ps_lens_wrong(v, v->offset, "padding is not zero");
         }
     }
     ps_blake2b b;
@@ -407,7 +441,7 @@ verify_content(lens *v, const ps_record *r)
     ps_blake2b_update(&b, r->content, r->length);
     ps_blake2b_final(&b, digest);
     if (memcmp(digest, r->at + PS_R_DIGEST, PS_DIGEST_SIZE) != 0) {
-        return wrong(v, v->offset, "the digest of a record does not match its content");
+        return ps_lens_wrong(v, v->offset, "the digest of a record does not match its content");
     }
     return 0;
 }
@@ -429,7 +463,7 @@ ps_pack_verify(ps_state *st, ps_pack *pack)
         /* Check again what may have been checked: bytes may have changed since. */
         const char *what = ps_record_parse(pack, v.offset, &r);
         if (what != NULL) {
-            wrong(&v, v.offset, what);
+            ps_lens_wrong(&v, v.offset, what);
             goto done;
         }
         if (ps_record_check(st, pack, v.offset) < 0) {
@@ -437,13 +471,15 @@ ps_pack_verify(ps_state *st, ps_pack *pack)
         }
         v.message.len = 0;
         v.digests.len = 0;
-        if ((r.kind < PS_REC_VALUE ? verify_node(&v, &r) : verify_content(&v, &r)) < 0) {
+        if ((ps_kind_is_trie(r.kind)    ? verify_node(&v, &r)
+             : ps_kind_is_array(r.kind) ? ps_verify_array(&v, &r)
+                                        : verify_content(&v, &r)) < 0) {
             goto done;
         }
         if (v.offset == root &&
             (r.kind != PS_REC_VALUE || v.offset + r.size != pack->end ||
              memcmp(r.at + PS_R_DIGEST, pack->data + PS_H_ROOT_DIGEST, PS_DIGEST_SIZE) != 0)) {
-            wrong(&v, v.offset, "the root record is not what the header says");
+            ps_lens_wrong(&v, v.offset, "the root record is not what the header says");
             goto done;
         }
         v.starts[v.offset >> 4] = (uint8_t)((v.offset & 15) + 1);
@@ -454,7 +490,7 @@ ps_pack_verify(ps_state *st, ps_pack *pack)
         }
     }
     if (v.offset != pack->end || v.starts[root >> 4] != (root & 15) + 1) {
-        wrong(&v, root, "the root record is not where the header says");
+        ps_lens_wrong(&v, root, "the root record is not where the header says");
         goto done;
     }
     result = ps_pack_lost(st, pack) < 0 ? -1 : records;

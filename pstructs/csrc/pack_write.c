@@ -39,8 +39,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *count);
-
 /* ---- packs */
 
 /* The import index of the pack, or COPY; UNDECIDED with an exception. */
@@ -98,46 +96,60 @@ hook_raw(ps_encoder *e, PyObject *data, ps_ref *ref)
 {
     ps_writer *w = (ps_writer *)((char *)e - offsetof(ps_writer, encoder));
     Py_buffer view;
-    ps_blake2b b;
-    uint8_t digest[PS_DIGEST_SIZE], kind = PS_REC_RAW;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
-    ps_blake2b_init(&b);
-    ps_blake2b_update(&b, &kind, 1);
-    ps_blake2b_update(&b, view.buf, (size_t)view.len);
-    ps_blake2b_final(&b, digest);
     *ref = (ps_ref){PS_REC_RAW, 0, 0};
-    int r = ps_image_add_content(w, kind, digest, view.buf, (uint64_t)view.len, &ref->offset);
+    int r = ps_image_add_content(w, PS_REC_RAW, NULL, view.buf, (uint64_t)view.len, &ref->offset);
     PyBuffer_Release(&view);
     return r;
 }
 
-/* A nested PMap or PSet. */
+/* Where the nodes of a nested collection are; offset 0: it is empty. */
 static int
-hook_collection(ps_encoder *e, PyObject *collection, ps_ref *ref)
+write_collection(ps_writer *w, PyObject *collection, ps_ref *ref, PyObject **order)
+{
+    ps_state *st = w->st;
+    place at = 0;
+    uint64_t count;
+    int r = 0;
+    if (Py_TYPE(collection) == st->vector) {
+        const ps_rrb *t = ps_vector_tree(collection);
+        ref->kind = PS_ARRAY_VECTOR;
+        r = t->count ? ps_write_vector(w, t, &at) : 0;
+    }
+    else if (Py_TYPE(collection) == st->sorted_map || Py_TYPE(collection) == st->sorted_set) {
+        ps_btree t = ps_sorted_tree(collection);
+        ref->kind = (uint8_t)(PS_ARRAY_SORTED + t.shape);
+        *order = ((ps_sorted *)collection)->key;
+        count = (uint64_t)t.count;
+        r = t.root ? ps_write_slot(w, t.root, ref->kind, -1, &at, &count) : 0;
+    }
+    else {
+        ps_tree tree = ps_tree_of(collection);
+        ref->kind = Py_TYPE(collection) == st->map ? PS_REC_MAP : PS_REC_SET;
+        r = tree.root ? ps_write_slot(w, tree.root, ref->kind, 0, &at, &count) : 0;
+    }
+    ref->import = (uint16_t)PLACE_IMPORT(at);
+    ref->offset = PLACE_OFFSET(at);
+    return r;
+}
+
+static int
+hook_collection(ps_encoder *e, PyObject *collection, ps_ref *ref, PyObject **order)
 {
     ps_writer *w = (ps_writer *)((char *)e - offsetof(ps_writer, encoder));
     ps_encoder outer = *e;
-    ps_tree tree = ((ps_collection *)collection)->tree;
-    int width = Py_TYPE(collection) == w->st->map ? 2 : 1;
-    *ref = (ps_ref){(uint8_t)(width - 1), 0, 0};
-    if (tree.root == 0) {
-        return 0;
-    }
     size_t mark = w->n_jobs;
-    uint64_t arena_mark = w->arena.len, count;
-    place at;
+    uint64_t arena_mark = w->arena.len;
     e->out = &w->scratch;
-    int r = write_slot(w, tree.root, width, 0, &at, &count);
+    int r = write_collection(w, collection, ref, order);
     if (r == 0) {
         ps_image_flush(w, mark, arena_mark);
     }
     int depth = e->depth;
     *e = outer;
     e->depth = depth;
-    ref->import = (uint16_t)PLACE_IMPORT(at);
-    ref->offset = PLACE_OFFSET(at);
     return r;
 }
 
@@ -159,16 +171,16 @@ enter(ps_writer *w)
 
 /* ---- entries: appended to scratch */
 
-static int copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level,
-                       place *at, uint64_t *count);
-
-/* Copy the messages [p, p + n) of pack to scratch, with their references remapped. */
-static int
-copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has_refs)
+int
+ps_copy_messages(ps_writer *w, ps_pack *pack, uint64_t record, const uint8_t *p, size_t n,
+                 bool *has_refs)
 {
     uint64_t start = w->scratch.len;
     ps_buf list = {NULL, 0, 0};
     int result = -1;
+    if (n == 0) {
+        return 0; /* and the scratch may have no memory yet to point into */
+    }
     if (ps_buf_add(&w->scratch, p, n) < 0) {
         return -1;
     }
@@ -183,13 +195,15 @@ copy_messages(ps_writer *w, ps_pack *pack, const uint8_t *p, size_t n, bool *has
         place to;
         uint64_t count;
         *has_refs = true;
-        if (ref.offset == 0 && ref.import == 0 && ref.kind < PS_REC_VALUE) {
+        if (ref.offset == 0 && ref.import == 0 && ps_kind_is_node(ref.kind)) {
             continue;
         }
-        if (ps_pack_follow(w->st, pack, (uint64_t)(p - pack->data) + at, ref, &target) < 0) {
+        uint64_t from = record ? record : (uint64_t)(p - pack->data) + at;
+        if (ps_pack_follow(w->st, pack, from, ref, &target) < 0) {
             goto done;
         }
-        if (copy_record(w, target, ref.offset, ref.kind, 0, &to, &count) < 0) {
+        if (ps_copy_record(w, target, ref.offset, ref.kind, ps_kind_is_array(ref.kind) ? -1 : 0,
+                           &to, &count) < 0) {
             goto done;
         }
         ref.import = (uint16_t)PLACE_IMPORT(to);
@@ -202,8 +216,8 @@ done:
     return result;
 }
 
-static int
-copy_packed_message(ps_writer *w, ps_slot s, bool *has_refs)
+int
+ps_write_packed(ps_writer *w, ps_slot s, bool *has_refs)
 {
     ps_pack *pack = ps_pack_of(w->st, s);
     uint64_t offset = ps_slot_offset(s);
@@ -219,7 +233,7 @@ copy_packed_message(ps_writer *w, ps_slot s, bool *has_refs)
         r = ps_buf_add(&w->scratch, p, (size_t)(stop - p));
     }
     else {
-        r = copy_messages(w, pack, p, (size_t)(stop - p), has_refs);
+        r = ps_copy_messages(w, pack, 0, p, (size_t)(stop - p), has_refs);
     }
     return r < 0 || ps_pack_lost(w->st, pack) < 0 ? -1 : 0;
 }
@@ -250,8 +264,8 @@ encode_key(ps_writer *w, PyObject *key)
     return r;
 }
 
-static int
-encode_value(ps_writer *w, PyObject *value, PyObject *key)
+int
+ps_write_value(ps_writer *w, PyObject *value, PyObject *key)
 {
     ps_encoder *e = &w->encoder;
     uint64_t start = w->scratch.len;
@@ -356,19 +370,6 @@ prefetch_next(const ps_slot *children, uint32_t fresh)
     }
 }
 
-typedef struct {
-    const uint8_t *data;
-    size_t len;
-} piece;
-
-static int
-piece_order(const void *a, const void *b)
-{
-    const piece *x = a, *y = b;
-    int c = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
-    return c ? c : (x->len > y->len) - (x->len < y->len);
-}
-
 /* Entries of a collision node have no place of their own: order them by their
  * encoded bytes, so that equal nodes get equal digests. */
 static int
@@ -377,7 +378,7 @@ sort_collision(ps_writer *w, uint64_t start, parts *t)
     int result = -1;
     size_t length = w->scratch.len - start;
     uint8_t *copy = PyMem_RawMalloc(length + 1);
-    piece *pieces = PyMem_RawMalloc((t->n_entries + 1) * sizeof *pieces);
+    ps_piece *pieces = PyMem_RawMalloc((t->n_entries + 1) * sizeof *pieces);
     if (copy == NULL || pieces == NULL) {
         PyErr_NoMemory();
         goto done;
@@ -385,9 +386,9 @@ sort_collision(ps_writer *w, uint64_t start, parts *t)
     memcpy(copy, w->scratch.data + start, length);
     for (uint32_t i = 0; i < t->n_entries; i++) {
         uint64_t from = i ? t->ends[i - 1] : 0;
-        pieces[i] = (piece){copy + from, (size_t)(t->ends[i] - from)};
+        pieces[i] = (ps_piece){copy + from, (size_t)(t->ends[i] - from)};
     }
-    qsort(pieces, t->n_entries, sizeof *pieces, piece_order);
+    qsort(pieces, t->n_entries, sizeof *pieces, ps_piece_order);
     uint64_t at = 0;
     for (uint32_t i = 0; i < t->n_entries; i++) {
         if (i) {
@@ -433,7 +434,7 @@ encode_entries(ps_writer *w, const ps_node *n, int width, parts *t)
         bool copied = false;
         PyObject *key = NULL;
         if (ps_slot_is_packed(e[0])) {
-            if (copy_packed_message(w, e[0], &copied) < 0) {
+            if (ps_write_packed(w, e[0], &copied) < 0) {
                 return -1;
             }
         }
@@ -445,7 +446,7 @@ encode_entries(ps_writer *w, const ps_node *n, int width, parts *t)
         }
         if (width == 2) {
             if (ps_slot_is_packed(e[1])) {
-                if (copy_packed_message(w, e[1], &copied) < 0) {
+                if (ps_write_packed(w, e[1], &copied) < 0) {
                     return -1;
                 }
             }
@@ -459,7 +460,7 @@ encode_entries(ps_writer *w, const ps_node *n, int width, parts *t)
                     r = ps_msg_encode(&w->encoder, value);
                 }
                 else {
-                    r = encode_value(w, value, key);
+                    r = ps_write_value(w, value, key);
                 }
                 if (r < 0) {
                     return -1;
@@ -507,7 +508,8 @@ write_heap_node(ps_writer *w, ps_node *n, int width, int level, place *at, uint6
                 fresh &= fresh - 1;
                 prefetch_next(children, fresh);
             }
-            if (write_slot(w, children[i], width, level + 1, &t.children[i], &below) < 0) {
+            if (ps_write_slot(w, children[i], (uint8_t)(width - 1), level + 1, &t.children[i],
+                              &below) < 0) {
                 goto done;
             }
             t.count += below;
@@ -558,7 +560,7 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
             goto done;
         }
     }
-    if (copy_messages(w, pack, r->content, (size_t)r->length, &has_refs) < 0) {
+    if (ps_copy_messages(w, pack, r->offset, r->content, (size_t)r->length, &has_refs) < 0) {
         goto done;
     }
     /* Entries first, then children, as in write_heap_node: equal trees, equal images. */
@@ -567,8 +569,8 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
         ps_ref child = ps_record_child(r, i);
         uint64_t below;
         if (ps_pack_follow(w->st, pack, r->offset, child, &target) < 0 ||
-            copy_record(w, target, child.offset, r->kind, r->level + 1, &t.children[i], &below) <
-                0) {
+            ps_copy_record(w, target, child.offset, r->kind, r->level + 1, &t.children[i],
+                           &below) < 0) {
             goto done;
         }
     }
@@ -582,22 +584,21 @@ done:
     return result;
 }
 
-/* The place of a record of an open pack: referenced when it may be, else copied. */
-static int
-copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level, place *at,
-            uint64_t *count)
+int
+ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level, place *at,
+               uint64_t *count)
 {
     ps_record r;
     uint32_t import = import_of(w, pack);
     if (import == UNDECIDED || ps_record_open(w->st, pack, offset, &r) < 0) {
         return -1;
     }
-    if (r.kind != kind || (kind < PS_REC_VALUE && r.level != level)) {
+    if (r.kind != kind || (ps_kind_is_node(kind) && level >= 0 && r.level != level)) {
         ps_pack_damaged(w->st, pack, offset,
                         "a record has another level or kind than the reference says");
         return -1;
     }
-    *count = kind < PS_REC_VALUE ? r.count : 0;
+    *count = ps_kind_is_node(kind) ? r.count : 0;
     if (import != COPY) {
         *at = PLACE(import, offset);
         return 0;
@@ -616,14 +617,15 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
         result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, r.content, r.length, at);
     }
     else if (kind == PS_REC_VALUE) {
-        if (copy_messages(w, pack, r.content, (size_t)r.length, &has_refs) == 0) {
+        if (ps_copy_messages(w, pack, offset, r.content, (size_t)r.length, &has_refs) == 0) {
             result = ps_image_add_content(w, kind, r.at + PS_R_DIGEST, w->scratch.data + start,
                                           r.length, at);
         }
         w->scratch.len = start;
     }
     else {
-        result = copy_node(w, pack, &r, at);
+        result = ps_kind_is_trie(kind) ? copy_node(w, pack, &r, at)
+                                       : ps_copy_array_node(w, pack, &r, at);
     }
     w->frames--;
     if (result == 0 && ps_pack_lost(w->st, pack) < 0) {
@@ -632,13 +634,11 @@ copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int leve
     return result < 0 ? -1 : ps_memo_add(w, slot, *at);
 }
 
-/* A node slot of any kind: where it is in the new pack's eyes. */
-static int
-write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *count)
+int
+ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint64_t *count)
 {
     if (ps_slot_is_packed(s)) {
-        return copy_record(w, ps_pack_of(w->st, s), ps_slot_offset(s), (uint8_t)(width - 1), level,
-                           at, count);
+        return ps_copy_record(w, ps_pack_of(w->st, s), ps_slot_offset(s), kind, level, at, count);
     }
     ps_node *n = ps_slot_node(s);
     ps_slot saved = ps_node_saved(n);
@@ -649,8 +649,7 @@ write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *c
             return -1;
         }
         if (import != COPY) {
-            return copy_record(w, pack, ps_slot_offset(saved), (uint8_t)(width - 1), level, at,
-                               count);
+            return ps_copy_record(w, pack, ps_slot_offset(saved), kind, level, at, count);
         }
     }
     bool shared = Py_REFCNT(n) > 1;
@@ -673,7 +672,11 @@ write_slot(ps_writer *w, ps_slot s, int width, int level, place *at, uint64_t *c
     if (enter(w) < 0) {
         return -1;
     }
-    int result = write_heap_node(w, n, width, level, at, count);
+    if (level < 0) {
+        level = ps_bt_height(n); /* the root of a sorted tree */
+    }
+    int result = ps_kind_is_trie(kind) ? write_heap_node(w, n, kind + 1, level, at, count)
+                                       : ps_write_array_node(w, n, kind, level, *count, at);
     w->frames--;
     if (result < 0 ||
         ps_image_grow((void **)&w->saved, &w->saved_cap, w->n_saved, sizeof *w->saved) < 0) {
@@ -813,15 +816,15 @@ ps_writer_adopt(ps_writer *w, ps_pack *pack)
                         "adopt() needs the pack that this writer's image became");
         return -1;
     }
+    /* Releasing what a node remembered may run code that comes back here. */
+    saved_node *saved = w->saved;
     size_t n = w->n_saved;
-    w->n_saved = 0; /* releasing what a node remembered may run code that comes back here */
-    for (size_t i = 0; i < n; i++) {
-        ps_node *node = w->saved[i].node;
-        ps_node_set_saved(w->st, node, ps_slot_pack(pack->id, w->saved[i].offset));
-        Py_DECREF(node);
-    }
-    PyMem_RawFree(w->saved);
     w->saved = NULL;
-    w->saved_cap = 0;
+    w->n_saved = w->saved_cap = 0;
+    for (size_t i = 0; i < n; i++) {
+        ps_node_set_saved(w->st, saved[i].node, ps_slot_pack(pack->id, saved[i].offset));
+        Py_DECREF(saved[i].node);
+    }
+    PyMem_RawFree(saved);
     return 0;
 }

@@ -59,6 +59,46 @@ typedef struct {
     uint64_t count;
 } parts;
 
+/* What the record of an array node is made of, besides its payload. */
+typedef struct {
+    uint8_t kind, level, form;
+    uint32_t n; /* elements of a leaf, or children */
+    uint32_t n_entries, n_children;
+    uint64_t ends[PS_WIDTH];
+    place children[PS_WIDTH];
+    bool has_sizes;
+    uint64_t sizes[PS_WIDTH]; /* as the record lists them */
+    int64_t words[PS_WIDTH];  /* sorted nodes */
+    uint64_t count;
+} array_parts;
+
+/* ---- pack_write.c: the walk */
+/* A node slot of any kind: where it is in the new pack's eyes. level: -1 for the root of a sorted
+ * tree. *count: elements below it; for an array node it is read, too. */
+int ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint64_t *count);
+/* Append the message of a value to scratch; of a long one, a reference to its record. key: what
+ * errors name, or NULL. */
+int ps_write_value(ps_writer *w, PyObject *value, PyObject *key);
+/* The same for a packed value or key. */
+int ps_write_packed(ps_writer *w, ps_slot s, bool *has_refs);
+/* Copy the messages [p, p + n) of pack to scratch, with their references remapped. They
+ * stand in the record at `record`; 0: it is not known which. Where it is not, a record may
+ * refer to itself once: to copy it comes here again, and then it is. */
+int ps_copy_messages(ps_writer *w, ps_pack *pack, uint64_t record, const uint8_t *p, size_t n,
+                     bool *has_refs);
+/* The place of a record of an open pack: referenced when it may be, else copied. level: -1 for
+ * the root of an array tree. *count: elements below a node. */
+int ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level,
+                   place *at, uint64_t *count);
+
+/* ---- pack_write_array.c */
+/* The record of a heap node with `count` elements below it. */
+int ps_write_array_node(ps_writer *w, ps_node *n, uint8_t kind, int level, uint64_t count,
+                        place *at);
+int ps_copy_array_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at);
+/* What a reference to a vector that is not empty names, and its kind. */
+int ps_write_vector(ps_writer *w, const ps_rrb *t, place *at);
+
 /* ---- pack_image.c. All return 0, or -1 with an exception, unless said otherwise. */
 /* Make room for one more item behind `used`. */
 int ps_image_grow(void **array, size_t *cap, size_t used, size_t item);
@@ -74,7 +114,8 @@ void ps_image_compute_digests(ps_writer *w);
 void ps_image_flush(ps_writer *w, size_t mark, uint64_t arena_mark);
 /* Append the offsets (u64, from p) of all references in the messages [p, end) to list. */
 int ps_image_list_refs(ps_writer *w, const uint8_t *p, const uint8_t *end, ps_buf *list);
-/* A value or raw record whose digest is known, of n bytes that lie outside the image. */
+/* A value or raw record of n bytes that lie outside the image. digest: copied, or NULL: that of
+ * the bytes, which hold no references. */
 int ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
                          const uint8_t *data, uint64_t n, uint64_t *offset);
 /* A value record of the message at p. */
@@ -84,5 +125,8 @@ int ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, 
 int ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t nodemap,
                       const parts *t, uint64_t start, bool has_refs, const uint8_t *digest,
                       place *at);
+/* The same for an array node. */
+int ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_refs,
+                       const uint8_t *digest, place *at);
 
 #endif

@@ -99,16 +99,37 @@ ps_rrb_leaf(ps_state *st, const ps_rrb *t, Py_ssize_t i, Py_ssize_t *start)
     Py_ssize_t n_head = (Py_ssize_t)t->n_head;
     if (i < n_head) {
         *start = 0;
-        return ps_rrb_open(st, t->head, 0);
+        return ps_rrb_open(st, t->head, 0, n_head);
     }
     if (i - n_head >= t->body) {
         *start = n_head + t->body;
-        return ps_rrb_open(st, t->tail, 0);
+        return ps_rrb_open(st, t->tail, 0, ps_rrb_n_tail(t));
     }
     ps_rrb_body b = ps_rrb_body_of(t);
     ps_node *leaf = ps_rrb_body_leaf(st, &b, i - n_head, start);
     *start += n_head;
     return leaf;
+}
+
+/* Element i, which lies in a packed node: from there on the pack finds it in place. */
+static PyObject *
+get_packed(ps_state *st, const ps_rrb *t, size_t i)
+{
+    size_t at = i - t->n_head;
+    if (i < t->n_head) {
+        return st->pack_ops->vector_get(st, t->head, 0, (Py_ssize_t)t->n_head, i);
+    }
+    if (at >= (size_t)t->body) {
+        return st->pack_ops->vector_get(st, t->tail, 0, ps_rrb_n_tail(t), at - (size_t)t->body);
+    }
+    Py_ssize_t count = t->body;
+    ps_slot s = t->root;
+    int level = (int)(t->shift / PS_BITS);
+    for (; !ps_slot_is_packed(s); level--) {
+        ps_node *n = ps_slot_node(s);
+        s = n->slots[ps_rrb_child(n, level, &at, &count)];
+    }
+    return st->pack_ops->vector_get(st, s, level, count, at);
 }
 
 PyObject *
@@ -118,50 +139,24 @@ ps_rrb_get(ps_state *st, const ps_rrb *t, Py_ssize_t i)
     if (PS_LIKELY(slot != NULL)) {
         return ps_slot_get(st, *slot);
     }
-    Py_ssize_t start;
-    ps_node *leaf = ps_rrb_leaf(st, t, i, &start);
-    if (leaf == NULL) {
-        return NULL;
-    }
-    PyObject *value = ps_slot_get(st, leaf->slots[i - start]);
-    Py_DECREF(leaf);
-    return value;
+    return get_packed(st, t, (size_t)i);
 }
 
-/* The child of n in which element *at is; *at becomes its index there. */
-PS_INLINE uint32_t
-child_of(ps_node *n, int level, size_t *at)
-{
-    uint32_t shift = (uint32_t)(level * PS_BITS);
-    if (PS_LIKELY(ps_node_raw_words(n) == 0)) {
-        uint32_t k = (uint32_t)(*at >> shift);
-        *at -= (size_t)k << shift;
-        return k;
-    }
-    const uint64_t *ends = ps_node_raw(n);
-    uint32_t k = shift < 64 ? (uint32_t)(*at >> shift) : 0;
-    while (ends[k] <= *at) {
-        k++;
-    }
-    *at -= k > 0 ? ends[k - 1] : 0;
-    return k;
-}
-
-/* The subtree in s with element at replaced; 0 on error. */
+/* The subtree in s, of count elements, with element at replaced; 0 on error. */
 static ps_slot
-set_below(ps_state *st, ps_slot s, int level, size_t at, PyObject *value)
+set_below(ps_state *st, ps_slot s, int level, Py_ssize_t count, size_t at, PyObject *value)
 {
     ps_node *path[PS_RRB_MAX_LEVEL + 1]; /* by level, owned */
     uint32_t k[PS_RRB_MAX_LEVEL + 1];
     ps_slot made = 0;
     int l = level;
     for (; l >= 0; l--) {
-        path[l] = ps_rrb_open(st, s, l);
+        path[l] = ps_rrb_open(st, s, l, count);
         if (path[l] == NULL) {
             l++;
             goto done;
         }
-        k[l] = l > 0 ? child_of(path[l], l, &at) : (uint32_t)at;
+        k[l] = l > 0 ? ps_rrb_child(path[l], l, &at, &count) : (uint32_t)at;
         s = path[l]->slots[k[l]];
     }
     l = 0;
@@ -188,21 +183,25 @@ ps_rrb_set(ps_state *st, const ps_rrb *t, Py_ssize_t i, PyObject *value, ps_rrb 
     }
     ps_rrb r = *t;
     Py_ssize_t at = i - (Py_ssize_t)t->n_head;
+    Py_ssize_t count;
     ps_slot *part;
     int level = 0;
     if (at < 0) {
         part = &r.head;
+        count = (Py_ssize_t)t->n_head;
         at = i;
     }
     else if (at < t->body) {
         part = &r.root;
+        count = t->body;
         level = (int)(t->shift / PS_BITS);
     }
     else {
         part = &r.tail;
+        count = ps_rrb_n_tail(t);
         at -= t->body;
     }
-    ps_slot made = set_below(st, *part, level, (size_t)at, value);
+    ps_slot made = set_below(st, *part, level, count, (size_t)at, value);
     if (made == 0) {
         return -1;
     }
@@ -262,7 +261,7 @@ push_back(ps_state *st, const ps_rrb *t, PyObject *value, bool open, ps_rrb *out
     Py_ssize_t n_tail = ps_rrb_n_tail(t);
     ps_node *old = NULL, *tail;
     if (PS_LIKELY(n_tail < PS_WIDTH)) {
-        if (n_tail > 0 && (old = ps_rrb_open(st, t->tail, 0)) == NULL) {
+        if (n_tail > 0 && (old = ps_rrb_open(st, t->tail, 0, n_tail)) == NULL) {
             return -1;
         }
         tail = ps_rrb_leaf_append(st, old != NULL && ps_node_is_gc(st, old),
@@ -310,7 +309,7 @@ prepended(ps_state *st, PyObject *value, ps_slot leaf, Py_ssize_t size)
     if (size == 0) {
         return ps_rrb_leaf_new(st, gc, &first, 1, NULL, 0);
     }
-    ps_node *old = ps_rrb_open(st, leaf, 0);
+    ps_node *old = ps_rrb_open(st, leaf, 0, size);
     if (old == NULL) {
         return NULL;
     }
@@ -436,6 +435,7 @@ ps_rrb_own_try_set(ps_state *st, ps_rrb *t, Py_ssize_t i, PyObject *value, ps_sl
 {
     ps_node *path[PS_RRB_MAX_LEVEL + 1];
     size_t at = (size_t)i - t->n_head;
+    Py_ssize_t count = t->body;
     ps_slot s;
     int level = 0;
     if (at < (size_t)t->body) {
@@ -459,7 +459,7 @@ ps_rrb_own_try_set(ps_state *st, ps_rrb *t, Py_ssize_t i, PyObject *value, ps_sl
         if (l == 0) {
             break;
         }
-        s = n->slots[child_of(n, l, &at)];
+        s = n->slots[ps_rrb_child(n, l, &at, &count)];
     }
     ps_node *leaf = path[depth - 1];
     if (ps_needs_gc(st, value) && !ps_node_is_gc(st, leaf)) {

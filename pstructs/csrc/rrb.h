@@ -268,6 +268,15 @@ int ps_rrb_equal(ps_state *st, const ps_rrb *a, const ps_rrb *b);
  * -1: they are equal; -2 with an exception. */
 Py_ssize_t ps_rrb_mismatch(ps_state *st, const ps_rrb *a, const ps_rrb *b);
 
+/* ---- rrb_diff.c */
+/* Calls visit for each range of a that b has something else in place of: a[a_lo:a_hi] became
+ * b[b_lo:b_hi]; ascending, and never touching. Elements count as unchanged when they are the
+ * same object, or equal and of one type. Stops at the first non-zero result and returns it. */
+typedef int (*ps_rrb_visit_edit)(void *arg, Py_ssize_t a_lo, Py_ssize_t a_hi, Py_ssize_t b_lo,
+                                 Py_ssize_t b_hi);
+int ps_rrb_diff(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb_visit_edit visit,
+                void *arg);
+
 /* ---- rrb_check.c: every invariant; -1 with AssertionError */
 int ps_rrb_check(ps_state *st, const ps_rrb *t);
 /* Stops the process instead; runs no user code. */

@@ -76,7 +76,7 @@ push_last(ps_state *st, ps_slot s, int level, Py_ssize_t count, ps_slot leaf, Py
     if (level == 0) {
         return 0;
     }
-    ps_node *n = ps_rrb_open(st, s, level);
+    ps_node *n = ps_rrb_open(st, s, level, count);
     if (n == NULL) {
         return -1;
     }
@@ -104,7 +104,7 @@ push_first(ps_state *st, ps_slot s, int level, Py_ssize_t count, ps_slot leaf, P
     if (level == 0) {
         return 0;
     }
-    ps_node *n = ps_rrb_open(st, s, level);
+    ps_node *n = ps_rrb_open(st, s, level, count);
     if (n == NULL) {
         return -1;
     }
@@ -175,7 +175,7 @@ pop_edge(ps_state *st, ps_slot s, int level, Py_ssize_t count, bool front, ps_sl
         *out = 0;
         return 0;
     }
-    ps_node *n = ps_rrb_open(st, s, level);
+    ps_node *n = ps_rrb_open(st, s, level, count);
     if (n == NULL) {
         return -1;
     }
@@ -242,7 +242,7 @@ merge_two(ps_state *st, ps_node *a, Py_ssize_t n_a, ps_node *b, Py_ssize_t n_b, 
 static int
 lower_root(ps_state *st, const ps_rrb_body *b, ps_rrb_body *out)
 {
-    ps_node *n = ps_rrb_open(st, b->root, b->level), *left = NULL, *right = NULL;
+    ps_node *n = ps_rrb_open(st, b->root, b->level, b->count), *left = NULL, *right = NULL;
     if (n == NULL) {
         return -1;
     }
@@ -253,12 +253,12 @@ lower_root(ps_state *st, const ps_rrb_body *b, ps_rrb_body *out)
         rc = 1;
     }
     else if (n->datamap == 2 && b->level > 1) {
-        left = ps_rrb_open(st, n->slots[0], b->level - 1);
-        right = left == NULL ? NULL : ps_rrb_open(st, n->slots[1], b->level - 1);
+        Py_ssize_t sizes[PS_WIDTH];
+        ps_rrb_sizes(n, b->level, b->count, sizes);
+        left = ps_rrb_open(st, n->slots[0], b->level - 1, sizes[0]);
+        right = left == NULL ? NULL : ps_rrb_open(st, n->slots[1], b->level - 1, sizes[1]);
         rc = right == NULL ? -1 : left->datamap + right->datamap <= PS_WIDTH;
         if (rc > 0) {
-            Py_ssize_t sizes[PS_WIDTH];
-            ps_rrb_sizes(n, b->level, b->count, sizes);
             out->root = merge_two(st, left, sizes[0], right, sizes[1], b->level - 1);
             rc = out->root ? 1 : -1;
         }
@@ -286,28 +286,15 @@ ps_rrb_body_tighten(ps_state *st, ps_rrb_body *b)
 ps_node *
 ps_rrb_body_leaf(ps_state *st, const ps_rrb_body *b, Py_ssize_t at, Py_ssize_t *start)
 {
-    Py_ssize_t begin = 0;
-    ps_node *n = ps_rrb_open(st, b->root, b->level);
+    size_t i = (size_t)at;
+    Py_ssize_t count = b->count;
+    ps_node *n = ps_rrb_open(st, b->root, b->level, count);
     for (int level = b->level; n != NULL && level > 0; level--) {
-        Py_ssize_t offset = 0;
-        uint32_t k = 0;
-        if (ps_node_raw_words(n) == 0) {
-            k = (uint32_t)((size_t)at >> (level * PS_BITS));
-            offset = (Py_ssize_t)k << (level * PS_BITS);
-        }
-        else {
-            const uint64_t *ends = ps_node_raw(n);
-            while (ends[k] <= (uint64_t)at) {
-                k++;
-            }
-            offset = k > 0 ? (Py_ssize_t)ends[k - 1] : 0;
-        }
-        begin += offset;
-        at -= offset;
-        ps_node *child = ps_rrb_open(st, n->slots[k], level - 1);
+        uint32_t k = ps_rrb_child(n, level, &i, &count);
+        ps_node *child = ps_rrb_open(st, n->slots[k], level - 1, count);
         Py_DECREF(n);
         n = child;
     }
-    *start = begin;
+    *start = at - (Py_ssize_t)i;
     return n;
 }

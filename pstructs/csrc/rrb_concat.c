@@ -71,7 +71,7 @@ join_neighbours(ps_state *st, ps_rrb_list *l, int at, int level)
     int meet = 0;
     for (int i = at; i < at + 2; i++) {
         Py_ssize_t sizes[PS_WIDTH];
-        ps_node *n = ps_rrb_open(st, l->slot[i], level);
+        ps_node *n = ps_rrb_open(st, l->slot[i], level, l->size[i]);
         if (n == NULL) {
             ps_rrb_list_clear(st, &both);
             return -1;
@@ -119,7 +119,7 @@ join(ps_state *st, ps_rrb_body x, ps_rrb_body y, joined *out)
     ps_rrb_list l;
     l.n = 0;
     if (x.level == level) {
-        left = ps_rrb_open(st, x.root, level);
+        left = ps_rrb_open(st, x.root, level, x.count);
         if (left == NULL) {
             goto done;
         }
@@ -129,7 +129,7 @@ join(ps_state *st, ps_rrb_body x, ps_rrb_body y, joined *out)
         x = (ps_rrb_body){left->slots[last], level - 1, left_sizes[last]};
     }
     if (y.level == level) {
-        right = ps_rrb_open(st, y.root, level);
+        right = ps_rrb_open(st, y.root, level, y.count);
         if (right == NULL) {
             goto done;
         }
@@ -203,12 +203,12 @@ elements_init(elements *e)
 }
 
 static int
-elements_add(ps_state *st, elements *e, ps_slot leaf)
+elements_add(ps_state *st, elements *e, ps_slot leaf, Py_ssize_t size)
 {
     if (leaf == 0) {
         return 0;
     }
-    ps_node *n = ps_rrb_open(st, leaf, 0);
+    ps_node *n = ps_rrb_open(st, leaf, 0, size);
     if (n == NULL) {
         return -1;
     }
@@ -263,8 +263,9 @@ concat_small_right(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
     ps_rrb r = {.n_head = a->n_head, .count = a->count + b->count};
     ps_rrb_body body = ps_rrb_body_share(st, ps_rrb_body_of(a));
     int rc = -1, at = 0;
-    if (elements_add(st, &e, a->tail) < 0 || elements_add(st, &e, b->head) < 0 ||
-        elements_add(st, &e, b->tail) < 0) {
+    if (elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 ||
+        elements_add(st, &e, b->head, b->n_head) < 0 ||
+        elements_add(st, &e, b->tail, ps_rrb_n_tail(b)) < 0) {
         goto done;
     }
     for (; e.n - at > PS_WIDTH; at += PS_WIDTH) {
@@ -298,8 +299,9 @@ concat_small_left(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
     ps_rrb r = {.count = a->count + b->count};
     ps_rrb_body body = ps_rrb_body_share(st, ps_rrb_body_of(b));
     int rc = -1;
-    if (elements_add(st, &e, a->head) < 0 || elements_add(st, &e, a->tail) < 0 ||
-        elements_add(st, &e, b->head) < 0) {
+    if (elements_add(st, &e, a->head, a->n_head) < 0 ||
+        elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 ||
+        elements_add(st, &e, b->head, b->n_head) < 0) {
         goto done;
     }
     int left = e.n;
@@ -335,15 +337,16 @@ concat_large(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb *out)
     ps_rrb_body left = ps_rrb_body_share(st, ps_rrb_body_of(a));
     ps_rrb_body right = ps_rrb_body_share(st, ps_rrb_body_of(b));
     ps_slot last = 0;
+    Py_ssize_t size = 0;
     int rc = -1, n_between = (int)ps_rrb_n_tail(a) + (int)b->n_head;
     if (n_between > 0 && n_between < PS_RRB_HALF) {
-        Py_ssize_t size;
         if (ps_rrb_body_pop(st, &left, &last, &size, false) < 0) {
             goto done;
         }
     }
-    if (elements_add(st, &e, last) < 0 || elements_add(st, &e, a->tail) < 0 ||
-        elements_add(st, &e, b->head) < 0) {
+    if (elements_add(st, &e, last, size) < 0 ||
+        elements_add(st, &e, a->tail, ps_rrb_n_tail(a)) < 0 ||
+        elements_add(st, &e, b->head, b->n_head) < 0) {
         goto done;
     }
     int first = e.n <= PS_WIDTH ? e.n : ps_rrb_split(e.n);

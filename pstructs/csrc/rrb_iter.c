@@ -25,32 +25,20 @@ leaf_and_next(ps_state *st, const ps_rrb *t, Py_ssize_t i, bool reverse, Py_ssiz
         return ps_rrb_leaf(st, t, i, start);
     }
     ps_slot s = t->root;
-    Py_ssize_t begin = i;
-    for (uint32_t shift = t->shift; shift > 0; shift -= PS_BITS) {
+    Py_ssize_t count = t->body;
+    for (int level = (int)(t->shift / PS_BITS); level > 0; level--) {
         if (PS_UNLIKELY(ps_slot_is_packed(s))) {
             return ps_rrb_leaf(st, t, i, start);
         }
         ps_node *n = ps_slot_node(s);
-        size_t k;
-        if (PS_LIKELY(ps_node_raw_words(n) == 0)) {
-            k = at >> shift;
-            at -= k << shift;
-        }
-        else {
-            const uint64_t *ends = ps_node_raw(n);
-            k = shift < 64 ? at >> shift : 0;
-            while (ends[k] <= at) {
-                k++;
-            }
-            at -= k > 0 ? ends[k - 1] : 0;
-        }
+        uint32_t k = ps_rrb_child(n, level, &at, &count);
         s = n->slots[k];
-        if (shift == PS_BITS && (reverse ? k > 0 : k + 1 < n->datamap)) {
+        if (level == 1 && (reverse ? k > 0 : k + 1 < n->datamap)) {
             prefetch_leaf(n->slots[reverse ? k - 1 : k + 1]);
         }
     }
-    *start = begin - (Py_ssize_t)at;
-    return ps_rrb_open(st, s, 0);
+    *start = i - (Py_ssize_t)at;
+    return ps_rrb_open(st, s, 0, count);
 }
 
 void
@@ -116,24 +104,25 @@ ps_rrb_iter_left(const ps_rrb_iter *it)
 
 /* ---- two trees */
 
-/* The elements that a and b share from i on: the largest subtree that both have there,
- * aligned; 0 when there is none. Heap nodes only: a shared record is found as one slot. */
-static Py_ssize_t
-shared_at(const ps_rrb *a, const ps_rrb *b, Py_ssize_t i)
+bool
+ps_rrb_shared_at(const ps_rrb *a, Py_ssize_t i, const ps_rrb *b, Py_ssize_t j, Py_ssize_t *before,
+                 Py_ssize_t *behind)
 {
-    size_t at_a = (size_t)i - a->n_head, at_b = (size_t)i - b->n_head;
+    size_t at_a = (size_t)i - a->n_head, at_b = (size_t)j - b->n_head;
     if (at_a >= (size_t)a->body || at_b >= (size_t)b->body) {
-        return 0;
+        return false;
     }
     ps_slot sa = a->root, sb = b->root;
     int la = (int)(a->shift / PS_BITS), lb = (int)(b->shift / PS_BITS);
     Py_ssize_t na = a->body, nb = b->body;
     for (;;) {
         if (la == lb && at_a == at_b && sa == sb) {
-            return na - (Py_ssize_t)at_a;
+            *before = (Py_ssize_t)at_a;
+            *behind = na - (Py_ssize_t)at_a;
+            return true;
         }
         if (la == 0 && lb == 0) {
-            return 0;
+            return false;
         }
         /* One step down in the higher tree, in both when they are level. */
         int level = la > lb ? la : lb;
@@ -146,7 +135,7 @@ shared_at(const ps_rrb *a, const ps_rrb *b, Py_ssize_t i)
                 continue;
             }
             if (ps_slot_is_packed(*s)) {
-                return 0;
+                return false;
             }
             ps_node *node = ps_slot_node(*s);
             Py_ssize_t sizes[PS_WIDTH];
@@ -183,9 +172,9 @@ mismatch(ps_state *st, const ps_rrb *a, const ps_rrb *b)
     Py_ssize_t start_a = 0, start_b = 0, found = -1;
     ps_node *leaf_a = NULL, *leaf_b = NULL;
     for (Py_ssize_t i = 0; i < n && found == -1;) {
-        Py_ssize_t skip = shared_at(a, b, i);
-        if (skip > 0) {
-            i += skip;
+        Py_ssize_t before, behind;
+        if (ps_rrb_shared_at(a, i, b, i, &before, &behind)) {
+            i += behind;
             continue;
         }
         if (leaf_a == NULL || i >= start_a + (Py_ssize_t)leaf_a->datamap || i < start_a) {

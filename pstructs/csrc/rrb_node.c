@@ -58,7 +58,7 @@ ps_rrb_leaf_part(ps_state *st, ps_slot leaf, Py_ssize_t size, Py_ssize_t at, Py_
     if (n == size) {
         return ps_slot_incref(st, leaf);
     }
-    ps_node *from = ps_rrb_open(st, leaf, 0);
+    ps_node *from = ps_rrb_open(st, leaf, 0, size);
     if (from == NULL) {
         return 0;
     }
@@ -111,6 +111,11 @@ ps_rrb_sizes(ps_node *n, int level, Py_ssize_t count, Py_ssize_t *sizes)
 ps_node *
 ps_rrb_inner(ps_state *st, int level, ps_slot *children, const Py_ssize_t *sizes, int n)
 {
+    if (PS_UNLIKELY(level > PS_RRB_MAX_LEVEL)) { /* only from a pack that is thin on purpose */
+        PyErr_SetString(PyExc_OverflowError, "a vector is too high for its number of elements; "
+                                             "verify the pack that it comes from");
+        return NULL;
+    }
     /* Radix search needs all children but the last to be full, and a shift below 63 bits. */
     Py_ssize_t full = ps_rrb_full(level - 1);
     bool regular = full != PY_SSIZE_T_MAX, gc = false;

@@ -28,11 +28,36 @@ typedef struct {
 } ps_rrb_list;
 
 /* ---- rrb_node.c */
-/* New reference to the node in a slot. NULL with an exception. */
+/* New reference to the node in a slot, of `count` elements. NULL with an exception. */
 PS_INLINE ps_node *
-ps_rrb_open(ps_state *st, ps_slot s, int level)
+ps_rrb_open(ps_state *st, ps_slot s, int level, Py_ssize_t count)
 {
-    return ps_slot_open(st, s, 1, level);
+    return ps_slot_open_array(st, s, PS_ARRAY_VECTOR, level, count);
+}
+
+/* Which child of n, with *count elements below it, element *at is in; both become the
+ * child's. */
+PS_INLINE uint32_t
+ps_rrb_child(ps_node *n, int level, size_t *at, Py_ssize_t *count)
+{
+    uint32_t shift = (uint32_t)(level * PS_BITS), k;
+    size_t begin;
+    if (PS_LIKELY(ps_node_raw_words(n) == 0)) {
+        k = (uint32_t)(*at >> shift);
+        begin = (size_t)k << shift;
+        *count = k + 1 < n->datamap ? (Py_ssize_t)1 << shift : *count - (Py_ssize_t)begin;
+    }
+    else {
+        const uint64_t *ends = ps_node_raw(n);
+        k = shift < 64 ? (uint32_t)(*at >> shift) : 0;
+        while (ends[k] <= *at) {
+            k++;
+        }
+        begin = k > 0 ? ends[k - 1] : 0;
+        *count = (Py_ssize_t)(ends[k] - begin);
+    }
+    *at -= begin;
+    return k;
 }
 
 PS_INLINE Py_ssize_t
@@ -115,6 +140,12 @@ int ps_rrb_body_tighten(ps_state *st, ps_rrb_body *b);
 /* The borrowed leaf (never packed: opened when it was) of element at < count; *start: the
  * index of its first element. New reference. */
 ps_node *ps_rrb_body_leaf(ps_state *st, const ps_rrb_body *b, Py_ssize_t at, Py_ssize_t *start);
+
+/* ---- rrb_iter.c */
+/* Whether element i of a and element j of b are the same element of a subtree that both have:
+ * *before and *behind: its elements before that one, and from that one on. Heap nodes only. */
+bool ps_rrb_shared_at(const ps_rrb *a, Py_ssize_t i, const ps_rrb *b, Py_ssize_t j,
+                      Py_ssize_t *before, Py_ssize_t *behind);
 
 /* New reference for *b's root. */
 PS_INLINE ps_rrb_body

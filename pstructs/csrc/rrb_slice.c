@@ -6,7 +6,7 @@
 static ps_slot
 cut(ps_state *st, ps_slot s, int level, Py_ssize_t count, Py_ssize_t at, bool front)
 {
-    ps_node *n = ps_rrb_open(st, s, level);
+    ps_node *n = ps_rrb_open(st, s, level, count);
     if (n == NULL) {
         return 0;
     }

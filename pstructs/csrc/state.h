@@ -26,6 +26,14 @@ struct ps_state {
     PyTypeObject *vector;
     PyTypeObject *vector_evolver;
     PyTypeObject *vector_iterator;
+    PyTypeObject *sorted_map;
+    PyTypeObject *sorted_set;
+    PyTypeObject *sorted_map_evolver;
+    PyTypeObject *sorted_set_evolver;
+    PyTypeObject *sorted_keys_view;
+    PyTypeObject *sorted_values_view;
+    PyTypeObject *sorted_items_view;
+    PyTypeObject *sorted_iterator;
     PyTypeObject *record_layout;
     PyTypeObject *record;
     PyTypeObject *map_record;
@@ -50,6 +58,8 @@ struct ps_state {
     int n_spare;
     PyObject *spare_deques[PS_FREELIST]; /* memory of dead exact PDeque objects */
     int n_spare_deques;
+    PyObject *spare_cells[PS_FREELIST]; /* memory of dead exact PList objects */
+    int n_spare_cells;
     PyObject *empty_vector;
     PyObject *spare_vectors[PS_FREELIST]; /* of dead exact PVector objects */
     int n_spare_vectors;

@@ -11,7 +11,7 @@
  *
  * Two key views are combined as maps and the keys taken from the result, so they
  * share as their maps do. Results are PSets. */
-#include "collection.h"
+#include "sorted.h"
 
 #include "error.h"
 
@@ -314,6 +314,9 @@ ps_setlike_richcompare(PyObject *a, PyObject *b, int op)
     ps_state *st = ps_state_of_operand(a);
     if (a == b) {
         return PyBool_FromLong(op == Py_EQ || op == Py_LE || op == Py_GE);
+    }
+    if (ps_is_sorted(st, b)) { /* it knows how: its `in` goes by order, not by == */
+        Py_RETURN_NOTIMPLEMENTED;
     }
     int rc = ps_is_any_set(st, b);
     if (rc <= 0) {

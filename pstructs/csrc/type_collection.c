@@ -22,6 +22,7 @@
  * Spare objects: small persistent updates make and drop one collection each, so
  * up to PS_FREELIST dead ones are kept. */
 #include "collection_vector.h"
+#include "sorted.h"
 
 #include "error.h"
 #include "type_deque.h"
@@ -91,6 +92,12 @@ ps_collection_new_of(ps_state *st, PyTypeObject *type, int width, ps_tree t)
 {
     ps_collection *c;
     bool exact = type == st->map || type == st->set;
+    if (PS_UNLIKELY(t.root && t.count <= 0)) {
+        ps_tree_drop(st, t);
+        return ps_raise(st, "DamagedPackError",
+                        "a collection holds another number of entries than the pack it comes "
+                        "from says; verify that pack, or the store");
+    }
     if (!exact) {
         c = (ps_collection *)type->tp_alloc(type, 0);
     }
@@ -124,6 +131,76 @@ ps_collection_new(ps_state *st, int width, ps_tree t)
         return Py_NewRef(width == 2 ? st->empty_map : st->empty_set);
     }
     return ps_collection_new_of(st, width == 2 ? st->map : st->set, width, t);
+}
+
+/* ---- copies */
+
+/* Give `copy` the state that __getstate__ told, as copy.copy does. 0 or -1. */
+static int
+set_state(PyObject *copy, PyObject *state)
+{
+    PyObject *dict = state, *slots = NULL, *own = NULL, *name, *value;
+    int result = -1;
+    if (PyObject_HasAttrString(copy, "__setstate__")) {
+        PyObject *r = PyObject_CallMethod(copy, "__setstate__", "O", state);
+        Py_XDECREF(r);
+        return r ? 0 : -1;
+    }
+    if (PyTuple_CheckExact(state) && PyTuple_GET_SIZE(state) == 2) {
+        dict = PyTuple_GET_ITEM(state, 0);
+        slots = PyTuple_GET_ITEM(state, 1);
+    }
+    if (dict != Py_None) {
+        own = PyObject_GetAttrString(copy, "__dict__");
+        if (own == NULL || PyDict_Update(own, dict) < 0) {
+            goto done;
+        }
+    }
+    if (slots != NULL && slots != Py_None) {
+        Py_ssize_t at = 0;
+        if (!PyDict_Check(slots)) {
+            PyErr_Format(PyExc_TypeError,
+                         "the state of a '%.100s' is no dict, nor a pair of them; it needs a "
+                         "__setstate__",
+                         Py_TYPE(copy)->tp_name);
+            goto done;
+        }
+        slots = PyDict_Copy(slots); /* setting an attribute may run code */
+        while (slots != NULL && PyDict_Next(slots, &at, &name, &value)) {
+            if (PyObject_SetAttr(copy, name, value) < 0) {
+                Py_CLEAR(slots);
+            }
+        }
+        if (slots == NULL) {
+            goto done;
+        }
+        Py_DECREF(slots);
+    }
+    result = 0;
+done:
+    Py_XDECREF(own);
+    return result;
+}
+
+PyObject *
+ps_collection_copy(PyObject *self, PyObject *unused)
+{
+    ps_state *st = ps_collection_state(self);
+    PyTypeObject *type = Py_TYPE(self);
+    if (type == st->map || type == st->set) {
+        return Py_NewRef(self);
+    }
+    PyObject *state = PyObject_CallMethod(self, "__getstate__", NULL);
+    if (state == NULL) {
+        return NULL;
+    }
+    ps_tree tree = ps_tree_share(st, ((ps_collection *)self)->tree);
+    PyObject *copy = ps_collection_new_of(st, type, ps_is_map(st, self) ? 2 : 1, tree);
+    if (copy != NULL && state != Py_None && set_state(copy, state) < 0) {
+        Py_CLEAR(copy);
+    }
+    Py_DECREF(state);
+    return copy;
 }
 
 /* ---- what others are */
@@ -305,6 +382,10 @@ ps_check(PyObject *module, PyObject *o)
         t = ((ps_evolver *)o)->tree;
         width = ((ps_evolver *)o)->width;
     }
+    else if (ps_is_sorted(st, o) || Py_TYPE(o) == st->sorted_map_evolver ||
+             Py_TYPE(o) == st->sorted_set_evolver) {
+        return ps_sorted_check(st, o);
+    }
     else {
         PyErr_Format(PyExc_TypeError, "_check() wants a collection or an evolver, not %.200s",
                      Py_TYPE(o)->tp_name);
@@ -325,8 +406,8 @@ ps_types_init(ps_state *st, PyObject *module)
         ps_evolver_types_init(st, module) < 0 || ps_map_type_init(st, module) < 0 ||
         ps_set_type_init(st, module) < 0 || ps_vector_iterator_type_init(st, module) < 0 ||
         ps_vector_evolver_type_init(st, module) < 0 || ps_vector_type_init(st, module) < 0 ||
-        ps_list_types_init(st, module) < 0 || ps_deque_types_init(st, module) < 0 ||
-        ps_record_types_init(st, module) < 0) {
+        ps_sorted_types_init(st, module) < 0 || ps_list_types_init(st, module) < 0 ||
+        ps_deque_types_init(st, module) < 0 || ps_record_types_init(st, module) < 0) {
         return -1;
     }
     st->hash.collection_hook = ps_collection_stable_hash;
@@ -346,8 +427,10 @@ ps_types_init(ps_state *st, PyObject *module)
     X(map)                                                                                        \
     X(set)                                                                                        \
     X(map_evolver) X(set_evolver) X(keys_view) X(values_view) X(items_view) X(iterator) X(vector) \
-        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque)                    \
-            X(record_layout) X(record) X(map_record)
+        X(vector_evolver) X(vector_iterator) X(list) X(list_iterator) X(deque) X(record_layout)   \
+            X(record) X(map_record) X(sorted_map) X(sorted_set) X(sorted_map_evolver)             \
+                X(sorted_set_evolver) X(sorted_keys_view) X(sorted_values_view)                   \
+                    X(sorted_items_view) X(sorted_iterator)
 
 int
 ps_types_traverse(ps_state *st, visitproc visit, void *arg)
@@ -392,6 +475,9 @@ ps_types_clear(ps_state *st)
     }
     while (st->n_spare > 0) {
         PyObject_GC_Del(st->spare[--st->n_spare]);
+    }
+    while (st->n_spare_cells > 0) {
+        PyObject_GC_Del(st->spare_cells[--st->n_spare_cells]);
     }
     while (st->n_spare_deques > 0) {
         PyObject_GC_Del(st->spare_deques[--st->n_spare_deques]);

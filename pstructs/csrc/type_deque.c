@@ -24,6 +24,7 @@
  *
  * Subclasses: what an operation makes is a plain PDeque, as with PMap. */
 #include "type_deque.h"
+#include "type_interop.h"
 
 #include "error.h"
 
@@ -85,22 +86,23 @@ deque_state(PyObject *self)
     return PyModule_GetState(((PyHeapTypeObject *)type)->ht_module);
 }
 
+/* Memory for an exact PDeque, or NULL with an exception. */
+PS_INLINE ps_deque *
+deque_alloc(ps_state *st)
+{
+#ifndef Py_GIL_DISABLED
+    if (PS_LIKELY(st->n_spare_deques > 0)) {
+        return (ps_deque *)PyObject_Init(st->spare_deques[--st->n_spare_deques], st->deque);
+    }
+#endif
+    return PyObject_GC_New(ps_deque, st->deque);
+}
+
 /* New deque of a type. Consumes w, also on error. */
 static PyObject *
 deque_new_of(ps_state *st, PyTypeObject *type, ps_window w, bool flipped, Py_ssize_t maxlen)
 {
-    ps_deque *d;
-    if (type != st->deque) {
-        d = (ps_deque *)type->tp_alloc(type, 0);
-    }
-#ifndef Py_GIL_DISABLED
-    else if (PS_LIKELY(st->n_spare_deques > 0)) {
-        d = (ps_deque *)PyObject_Init(st->spare_deques[--st->n_spare_deques], type);
-    }
-#endif
-    else {
-        d = PyObject_GC_New(ps_deque, type);
-    }
+    ps_deque *d = type == st->deque ? deque_alloc(st) : (ps_deque *)type->tp_alloc(type, 0);
     if (d == NULL) {
         ps_rrb_drop(st, w.t);
         return NULL;
@@ -205,14 +207,22 @@ may_linger(const ps_window *w, Py_ssize_t i)
     return PyFloat_CheckExact(o) || PyBool_Check(o) || o == Py_None;
 }
 
+/* Whether the element at one end can be dropped by moving the window. */
+PS_INLINE bool
+can_move(const ps_window *w, end from)
+{
+    Py_ssize_t n = w->count;
+    Py_ssize_t dead = from == FRONT ? w->start : w->t.count - w->start - n;
+    return n > 1 && dead + 1 < PS_WIDTH && may_linger(w, from == FRONT ? 0 : n - 1);
+}
+
 /* Drop k elements, 0 <= k <= count, at one end. */
 static int
 window_pop(ps_state *st, ps_window *w, end from, Py_ssize_t k)
 {
     ps_rrb popped;
     Py_ssize_t n = w->count;
-    Py_ssize_t dead = from == FRONT ? w->start : w->t.count - w->start - n;
-    if (k == 1 && n > 1 && dead + 1 < PS_WIDTH && may_linger(w, from == FRONT ? 0 : n - 1)) {
+    if (k == 1 && can_move(w, from)) {
         w->start += from == FRONT;
         w->count--;
         return 0;
@@ -423,8 +433,28 @@ pop_at(PyObject *self, end side, Py_ssize_t k)
         return Py_TYPE(self) == st->deque ? Py_NewRef(self)
                                           : deque_like(st, d, window_share(st, d));
     }
+    end from = end_of(d, side);
+    if (k == 1 && Py_TYPE(self) == st->deque && can_move(&d->w, from)) {
+        /* The same tree for a new object: no more than that, since queues live on it. */
+        ps_deque *popped = deque_alloc(st);
+        if (popped == NULL) {
+            return NULL;
+        }
+        ps_rrb_share(st, &d->w.t);
+        popped->w = d->w;
+        popped->w.start += from == FRONT;
+        popped->w.count--;
+        popped->maxlen = d->maxlen;
+        popped->hash = -1;
+        popped->weakrefs = NULL;
+        popped->flipped = d->flipped;
+        if (PyObject_GC_IsTracked(self)) {
+            PyObject_GC_Track(popped);
+        }
+        return (PyObject *)popped;
+    }
     ps_window w = window_share(st, d);
-    if (window_pop(st, &w, end_of(d, side), k < w.count ? k : w.count) < 0) {
+    if (window_pop(st, &w, from, k < w.count ? k : w.count) < 0) {
         ps_rrb_drop(st, w.t);
         return NULL;
     }
@@ -912,7 +942,28 @@ PS_NAMED_ARG(deque_remove, "remove", "elem")
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 
+/* The elements as a vector, which shares the tree unless the deque is flipped: what packs hold. */
+static PyObject *
+deque_vector(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    ps_deque *d = (ps_deque *)op;
+    ps_state *st = deque_state(op);
+    ps_rrb t;
+    int rc;
+    if (d->flipped) {
+        PyObject *list = PySequence_List(op);
+        rc = list == NULL ? -1 : ps_rrb_from_object(st, list, &t);
+        Py_XDECREF(list);
+    }
+    else {
+        rc = ps_rrb_slice(st, &d->w.t, d->w.start, d->w.start + d->w.count, &t);
+    }
+    return rc < 0 ? NULL : ps_vector_new(st, t);
+}
+
 static PyMethodDef deque_methods[] = {
+    {"_vector", deque_vector, METH_NOARGS,
+     "_vector($self, /)\n--\n\nThe elements as a PVector: O(log n), unless it was reversed."},
     {"append", PS_NAMED(deque_append),
      "append($self, /, elem)\n--\n\nA deque with elem at the right end.\n\nCost: O(1) amortised."},
     {"appendleft", PS_NAMED(deque_appendleft),
@@ -952,6 +1003,7 @@ static PyMethodDef deque_methods[] = {
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPDeque[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

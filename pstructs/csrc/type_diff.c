@@ -3,7 +3,7 @@
  * The functions here give and take bare parts; pstructs/diffs.py and
  * pstructs/merging.py dress them (Diff, ABSENT, the error message).
  */
-#include "collection.h"
+#include "sorted.h"
 #include "error.h"
 
 /* The width of two or three collections of one kind: 2 PMap, 1 PSet; 0 with TypeError. */
@@ -103,7 +103,7 @@ diff_visit(ps_state *st, void *arg, ps_slot key, ps_slot a_value, ps_slot b_valu
     }
     if (a_value == 0 || b_value == 0) {
         return gather_entry(a_value ? &d->removed : &d->added, 2, k,
-                        ps_slot_get(st, a_value ? a_value : b_value));
+                            ps_slot_get(st, a_value ? a_value : b_value));
     }
     PyObject *pair = NULL;
     PyObject *old = ps_slot_get(st, a_value);
@@ -123,6 +123,9 @@ ps_diff(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     PyObject *added = NULL, *removed = NULL, *changed = NULL, *result = NULL;
     if (!has_args("diff", nargs, 2)) {
         return NULL;
+    }
+    if (ps_is_sorted(st, args[0])) {
+        return ps_sorted_diff(st, args[0], args[1]);
     }
     diff_job d = {.width = common_width(st, "diff", args, 2)};
     if (d.width == 0) {
@@ -204,6 +207,9 @@ ps_patch(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (!has_args("patch", nargs, 4)) {
         return NULL;
     }
+    if (ps_is_sorted(st, args[0])) {
+        return ps_sorted_patch(st, args);
+    }
     int width = common_width(st, "patch", args, 1);
     if (width == 0 || ps_tree_from_object(st, width, args[1], &added) < 0 ||
         ps_tree_from_object(st, width, args[2], &removed) < 0 ||
@@ -253,8 +259,8 @@ merge_resolve(ps_state *st, void *arg, ps_slot key, ps_slot base, ps_slot ours, 
     merge_job *m = arg;
     int rc = -1;
     PyObject *v[4] = {ps_slot_get(st, key)}, *kept = NULL;
-    if (v[0] == NULL || (v[1] = side(st, m, base)) == NULL ||
-        (v[2] = side(st, m, ours)) == NULL || (v[3] = side(st, m, theirs)) == NULL) {
+    if (v[0] == NULL || (v[1] = side(st, m, base)) == NULL || (v[2] = side(st, m, ours)) == NULL ||
+        (v[3] = side(st, m, theirs)) == NULL) {
         goto done;
     }
     if (m->resolve == NULL) {
@@ -298,6 +304,9 @@ ps_merge(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     ps_tree t;
     if (!has_args("merge", nargs, 5)) {
         return NULL;
+    }
+    if (ps_is_sorted(st, args[0])) {
+        return ps_sorted_merge(st, args);
     }
     int width = common_width(st, "merge", args, 3);
     if (width == 0) {

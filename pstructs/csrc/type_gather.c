@@ -230,9 +230,11 @@ optional_attr(PyObject *o, PyObject *name, PyObject **attr)
 static int
 gather_tree(ps_state *st, ps_gather *g, ps_tree t, int width, bool keys_only)
 {
+    enum { MOST = 1 << 22 }; /* the count of a tree in a pack is a claim */
     ps_champ_iter it;
     const ps_slot *entry;
-    if (gather_reserve(g, t.count * (keys_only ? 1 : width)) < 0 ||
+    Py_ssize_t n = t.count < MOST ? t.count : MOST;
+    if (gather_reserve(g, n * (keys_only ? 1 : width)) < 0 ||
         ps_champ_iter_init(st, &it, t.root, width) < 0) {
         return -1;
     }

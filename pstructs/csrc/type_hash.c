@@ -7,6 +7,7 @@
  * The stable one: H1 and H2 of the hash domain (hash.h), for collections that are
  * keys themselves, the same in every process. */
 #include "collection_vector.h"
+#include "sorted.h"
 
 /* ---- hash() */
 
@@ -94,6 +95,15 @@ done:
     return ok;
 }
 
+static Py_hash_t
+finish_hash(Py_uhash_t hash, Py_ssize_t count)
+{
+    hash ^= ((Py_uhash_t)count + 1) * 1927868237UL;
+    hash ^= (hash >> 11) ^ (hash >> 25);
+    hash = hash * 69069U + 907133923UL;
+    return hash == (Py_uhash_t)-1 ? 590923713 : (Py_hash_t)hash;
+}
+
 Py_hash_t
 ps_tree_hash(ps_state *st, ps_tree t, int width, bool with_values)
 {
@@ -115,16 +125,87 @@ ps_tree_hash(ps_state *st, ps_tree t, int width, bool with_values)
         ps_champ_iter_clear(&it);
     }
     Py_LeaveRecursiveCall();
-    if (rc < 0) {
+    return rc < 0 ? -1 : finish_hash(hash, t.count);
+}
+
+Py_hash_t
+ps_sorted_hash(ps_state *st, ps_btree t, bool with_values)
+{
+    ps_bt_iter it;
+    Py_uhash_t hash = 0, one;
+    int i;
+    if (Py_EnterRecursiveCall(" while hashing a persistent collection")) {
         return -1;
     }
-    hash ^= ((Py_uhash_t)t.count + 1) * 1927868237UL;
-    hash ^= (hash >> 11) ^ (hash >> 25);
-    hash = hash * 69069U + 907133923UL;
-    return hash == (Py_uhash_t)-1 ? 590923713 : (Py_hash_t)hash;
+    int rc = ps_bt_iter_init(st, &it, t, 0, t.count, false);
+    if (rc == 0) {
+        while ((rc = ps_bt_iter_next(st, &it, &i)) > 0) {
+            ps_slot entry[2] = {ps_bt_leaf_key(it.node[0], i), ps_bt_leaf_value(it.node[0], i)};
+            if (!entry_hash(st, with_values, entry, &one)) {
+                rc = -1;
+                break;
+            }
+            hash ^= shuffle_bits(one);
+        }
+        ps_bt_iter_clear(&it);
+    }
+    Py_LeaveRecursiveCall();
+    return rc < 0 ? -1 : finish_hash(hash, t.count);
 }
 
 /* ---- the hash domain's hooks */
+
+/* Reads one entry after the other from a collection of any kind. */
+typedef struct {
+    ps_champ_iter champ;
+    ps_bt_iter sorted;
+    bool is_sorted;
+    int width;
+    Py_ssize_t count;
+    ps_slot sorted_entry[2];
+} entries;
+
+static int
+entries_init(ps_state *st, entries *e, PyObject *collection)
+{
+    e->is_sorted = ps_is_sorted(st, collection);
+    if (e->is_sorted) {
+        ps_btree t = ps_sorted_tree(collection);
+        e->width = 1 + (t.shape & PS_BT_MAP);
+        e->count = t.count;
+        return ps_bt_iter_init(st, &e->sorted, t, 0, t.count, false);
+    }
+    ps_tree t = ps_tree_of(collection);
+    e->width = ps_is_map(st, collection) ? 2 : 1;
+    e->count = t.count;
+    return ps_champ_iter_init(st, &e->champ, t.root, e->width);
+}
+
+static int
+entries_next(ps_state *st, entries *e, const ps_slot **entry)
+{
+    if (!e->is_sorted) {
+        return ps_champ_iter_next(st, &e->champ, entry);
+    }
+    int i, rc = ps_bt_iter_next(st, &e->sorted, &i);
+    if (rc > 0) {
+        e->sorted_entry[0] = ps_bt_leaf_key(e->sorted.node[0], i);
+        e->sorted_entry[1] = ps_bt_leaf_value(e->sorted.node[0], i);
+        *entry = e->sorted_entry;
+    }
+    return rc;
+}
+
+static void
+entries_clear(entries *e)
+{
+    if (e->is_sorted) {
+        ps_bt_iter_clear(&e->sorted);
+    }
+    else {
+        ps_champ_iter_clear(&e->champ);
+    }
+}
 
 int
 ps_collection_stable_hash(ps_state *st, PyObject *collection, int which, int depth, uint64_t *h)
@@ -132,20 +213,20 @@ ps_collection_stable_hash(ps_state *st, PyObject *collection, int which, int dep
     if (ps_is_vector(st, collection)) {
         return ps_vector_stable_hash(st, collection, which, depth, h);
     }
-    ps_tree t = ps_tree_of(collection);
-    int width = ps_is_map(st, collection) ? 2 : 1, rc = -1;
-    uint64_t *each = PyMem_Malloc((size_t)(t.count ? t.count : 1) * sizeof *each);
-    if (each == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    ps_champ_iter it;
+    entries it;
     const ps_slot *entry;
     Py_ssize_t n = 0;
-    if (ps_champ_iter_init(st, &it, t.root, width) < 0) {
+    int rc = -1;
+    if (entries_init(st, &it, collection) < 0) {
+        return -1;
+    }
+    int width = it.width;
+    uint64_t *each = PyMem_Malloc((size_t)(it.count ? it.count : 1) * sizeof *each);
+    if (each == NULL) {
+        PyErr_NoMemory();
         goto done;
     }
-    while ((rc = ps_champ_iter_next(st, &it, &entry)) > 0 && n < t.count) {
+    while ((rc = entries_next(st, &it, &entry)) > 0 && n < it.count) {
         uint64_t part[2] = {0, 0};
         for (int i = 0; i < width && rc > 0; i++) {
             PyObject *o = ps_slot_get(st, entry[i]);
@@ -159,12 +240,12 @@ ps_collection_stable_hash(ps_state *st, PyObject *collection, int which, int dep
         }
         each[n++] = width == 2 ? ps_hash_entry(which, part[0], part[1]) : part[0];
     }
-    ps_champ_iter_clear(&it);
     if (rc >= 0) {
         rc = ps_hash_combine_unordered(which, width == 2 ? PS_KIND_MAP : PS_KIND_SET, each,
                                        (size_t)n, h);
     }
 done:
+    entries_clear(&it);
     PyMem_Free(each);
     return rc;
 }
@@ -175,19 +256,19 @@ ps_collection_is_stable(ps_state *st, PyObject *collection, int depth)
     if (ps_is_vector(st, collection)) {
         return ps_vector_is_stable(st, collection, depth);
     }
-    int width = ps_is_map(st, collection) ? 2 : 1, stable = 1, rc;
-    ps_champ_iter it;
+    int stable = 1, rc;
+    entries it;
     const ps_slot *entry;
-    rc = ps_champ_iter_init(st, &it, ps_tree_of(collection).root, width);
+    rc = entries_init(st, &it, collection);
     if (rc == 0) {
-        while (stable > 0 && (rc = ps_champ_iter_next(st, &it, &entry)) > 0) {
-            for (int i = 0; i < width && stable > 0; i++) {
+        while (stable > 0 && (rc = entries_next(st, &it, &entry)) > 0) {
+            for (int i = 0; i < it.width && stable > 0; i++) {
                 PyObject *o = ps_slot_get(st, entry[i]);
                 stable = o == NULL ? -1 : ps_hash_is_stable_nested(st, o, depth + 1);
                 Py_XDECREF(o);
             }
         }
-        ps_champ_iter_clear(&it);
+        entries_clear(&it);
     }
     return rc < 0 ? -1 : stable;
 }

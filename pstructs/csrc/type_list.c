@@ -23,6 +23,7 @@
  *     reverse, slices, hash    O(n)
  *
  * Subclasses: what an operation makes is a plain PList, as with PMap. */
+#include "type_interop.h"
 #include "type_list.h"
 
 #include "error.h"
@@ -53,7 +54,19 @@ list_dealloc(PyObject *op)
     }
     PyObject *first = c->first;
     ps_list *rest = c->rest == c ? NULL : c->rest;
-    type->tp_free(op);
+#ifndef Py_GIL_DISABLED
+    /* The collector may have cleared the type already, when all die together. */
+    PyObject *module =
+        type->tp_dealloc == list_dealloc ? ((PyHeapTypeObject *)type)->ht_module : NULL;
+    ps_state *st = module == NULL ? NULL : PyModule_GetState(module);
+    if (st != NULL && st->n_spare_cells < PS_FREELIST) {
+        st->spare_cells[st->n_spare_cells++] = op;
+    }
+    else
+#endif
+    {
+        type->tp_free(op);
+    }
     Py_DECREF(type);
     Py_XDECREF(first);
     /* Cells that nobody else holds die here, one by one. A subclass may look at itself while
@@ -84,7 +97,16 @@ list_state(PyObject *self)
 PS_INLINE ps_list *
 cell_new(ps_state *st, PyObject *first, ps_list *rest)
 {
-    ps_list *c = PyObject_GC_New(ps_list, st->list);
+    ps_list *c;
+#ifndef Py_GIL_DISABLED
+    if (st->n_spare_cells > 0) {
+        c = (ps_list *)PyObject_Init(st->spare_cells[--st->n_spare_cells], st->list);
+    }
+    else
+#endif
+    {
+        c = PyObject_GC_New(ps_list, st->list);
+    }
     if (PS_UNLIKELY(c == NULL)) {
         Py_DECREF(rest);
         return NULL;
@@ -629,6 +651,7 @@ static PyMethodDef list_methods[] = {
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPList[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

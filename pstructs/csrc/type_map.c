@@ -7,6 +7,7 @@
 #include "collection.h"
 
 #include "error.h"
+#include "type_interop.h"
 
 /* ---- construction */
 
@@ -644,7 +645,8 @@ static PyMethodDef map_methods[] = {
     {"iteritems", map_iteritems, METH_NOARGS,
      "iteritems($self, /)\n--\n\nIterate over the (key, value) pairs."},
     {"copy", map_copy, METH_NOARGS, "copy($self, /)\n--\n\nThe map itself: it never changes."},
-    {"__copy__", map_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nThe map itself."},
+    {"__copy__", ps_collection_copy, METH_NOARGS,
+     "__copy__($self, /)\n--\n\nThe map itself; of a subclass a new one with the same state."},
     {"__reduce__", map_reduce, METH_NOARGS,
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__getattr__", map_getattr, METH_O,
@@ -653,6 +655,7 @@ static PyMethodDef map_methods[] = {
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPMap[K, V]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

@@ -417,3 +417,31 @@ ps_rrb_hash(ps_state *st, const ps_rrb *t)
     acc += (Py_uhash_t)t->count ^ (p5 ^ 3527539UL);
     return acc == (Py_uhash_t)-1 ? 1546275796 : (Py_hash_t)acc;
 }
+
+/* ---- diff */
+
+static int
+add_edit(void *arg, Py_ssize_t a_lo, Py_ssize_t a_hi, Py_ssize_t b_lo, Py_ssize_t b_hi)
+{
+    PyObject *edit = Py_BuildValue("nnnn", a_lo, a_hi, b_lo, b_hi);
+    int rc = edit == NULL ? -1 : PyList_Append(arg, edit);
+    Py_XDECREF(edit);
+    return rc;
+}
+
+/* _vector_edits(a, b) -> [(a_lo, a_hi, b_lo, b_hi), ...] */
+PyObject *
+ps_vector_edits(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    ps_state *st = ps_state_of_module(module);
+    if (nargs != 2 || !ps_is_vector(st, args[0]) || !ps_is_vector(st, args[1])) {
+        PyErr_SetString(PyExc_TypeError, "_vector_edits() takes two PVectors");
+        return NULL;
+    }
+    PyObject *edits = PyList_New(0);
+    if (edits != NULL &&
+        ps_rrb_diff(st, ps_vector_tree(args[0]), ps_vector_tree(args[1]), add_edit, edits) < 0) {
+        Py_CLEAR(edits);
+    }
+    return edits;
+}

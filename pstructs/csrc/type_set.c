@@ -6,6 +6,7 @@
 #include "collection.h"
 
 #include "error.h"
+#include "type_interop.h"
 
 /* ---- construction */
 
@@ -271,13 +272,15 @@ static PyMethodDef set_methods[] = {
     {"evolver", set_evolver, METH_NOARGS,
      "evolver($self, /)\n--\n\nA mutable builder that starts from this set."},
     {"copy", set_copy, METH_NOARGS, "copy($self, /)\n--\n\nThe set itself: it never changes."},
-    {"__copy__", set_copy, METH_NOARGS, "__copy__($self, /)\n--\n\nThe set itself."},
+    {"__copy__", ps_collection_copy, METH_NOARGS,
+     "__copy__($self, /)\n--\n\nThe set itself; of a subclass a new one with the same state."},
     {"__reduce__", set_reduce, METH_NOARGS,
      "__reduce__($self, /)\n--\n\nFor pickle and deepcopy."},
     {"__reversed__", set_reversed, METH_NOARGS,
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPSet[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

@@ -19,6 +19,7 @@
 #include "collection_vector.h"
 
 #include "error.h"
+#include "type_interop.h"
 
 /* ---- life and death */
 
@@ -689,6 +690,7 @@ static PyMethodDef vector_methods[] = {
      "__reversed__($self, /)\n--\n\nIterate from the end."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "__class_getitem__($type, item, /)\n--\n\nPVector[T]."},
+    PS_INTEROP_METHODS,
     {NULL, NULL, 0, NULL},
 };
 

@@ -149,9 +149,37 @@ values_contains(PyObject *op, PyObject *value)
     return rc == 0 && PyErr_Occurred() ? -1 : rc;
 }
 
-static PyMethodDef setlike_view_methods[] = {
+static PyMethodDef items_methods[] = {
     {"isdisjoint", ps_setlike_isdisjoint, METH_O,
      "isdisjoint($self, other, /)\n--\n\nWhether no element is in the iterable other."},
+    {"__reversed__", view_reversed, METH_NOARGS,
+     "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
+    {NULL, NULL, 0, NULL},
+};
+
+PS_NAMED_ARG(ps_setlike_isdisjoint, "isdisjoint", "other")
+PS_NAMED_ARG(ps_setlike_issubset, "issubset", "other")
+PS_NAMED_ARG(ps_setlike_issuperset, "issuperset", "other")
+PS_NAMED_ARG(ps_setlike_symmetric_difference, "symmetric_difference", "other")
+
+#define FAST(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL
+
+/* pyrsistent's keys() is a PSet: what gives a new set works here, too. */
+static PyMethodDef keys_methods[] = {
+    {"isdisjoint", PS_NAMED(ps_setlike_isdisjoint),
+     "isdisjoint($self, /, other)\n--\n\nWhether no key is in the iterable other."},
+    {"issubset", PS_NAMED(ps_setlike_issubset),
+     "issubset($self, /, other)\n--\n\nWhether other has every key."},
+    {"issuperset", PS_NAMED(ps_setlike_issuperset),
+     "issuperset($self, /, other)\n--\n\nWhether every element of other is a key."},
+    {"union", FAST(ps_setlike_union),
+     "union($self, /, *others)\n--\n\nA PSet of the keys and the elements of others."},
+    {"intersection", FAST(ps_setlike_intersection),
+     "intersection($self, /, *others)\n--\n\nA PSet of the keys that all of others have too."},
+    {"difference", FAST(ps_setlike_difference),
+     "difference($self, /, *others)\n--\n\nA PSet of the keys that none of others has."},
+    {"symmetric_difference", PS_NAMED(ps_setlike_symmetric_difference),
+     "symmetric_difference($self, /, other)\n--\n\nA PSet of what only one of both has."},
     {"__reversed__", view_reversed, METH_NOARGS,
      "__reversed__($self, /)\n--\n\nRaises TypeError: hash order has no reverse."},
     {NULL, NULL, 0, NULL},
@@ -176,9 +204,8 @@ static PyGetSetDef view_getset[] = {
     }
 
 #define SETLIKE_SLOTS                                                                             \
-    {Py_tp_methods, setlike_view_methods}, {Py_tp_richcompare, ps_setlike_richcompare},           \
-        {Py_nb_or, ps_setlike_or}, {Py_nb_and, ps_setlike_and},                                   \
-        {Py_nb_subtract, ps_setlike_subtract},                                                    \
+    {Py_tp_richcompare, ps_setlike_richcompare}, {Py_nb_or, ps_setlike_or},                       \
+        {Py_nb_and, ps_setlike_and}, {Py_nb_subtract, ps_setlike_subtract},                       \
     {                                                                                             \
         Py_nb_xor, ps_setlike_xor                                                                 \
     }
@@ -187,6 +214,7 @@ static PyType_Slot keys_slots[] = {
     {Py_tp_doc, "The keys of a PMap, as a Set."},
     VIEW_SLOTS,
     SETLIKE_SLOTS,
+    {Py_tp_methods, keys_methods},
     {Py_sq_contains, keys_contains},
     {Py_tp_hash, keys_hash},
     {0, NULL},
@@ -196,6 +224,7 @@ static PyType_Slot items_slots[] = {
     {Py_tp_doc, "The (key, value) pairs of a PMap, as a Set."},
     VIEW_SLOTS,
     SETLIKE_SLOTS,
+    {Py_tp_methods, items_methods},
     {Py_sq_contains, items_contains},
     {Py_tp_hash, items_hash},
     {0, NULL},

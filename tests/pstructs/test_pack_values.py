@@ -251,6 +251,17 @@ def test_opaque_keys_iterate_but_a_search_for_them_says_to_register() -> None:
     assert loads(dumps(inner)).keys() is not None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [Opaque(1, bytes(8)), Opaque(16, b"\xd7\x01" + bytes(8)), Opaque(2, bytes(9)), Opaque(3, b"")]
+    + [Opaque(20, b"z"), Opaque(19, [1]), Opaque(26, [1]), Opaque(99, "text"), Opaque(128, b"")],
+    ids=repr,
+)
+def test_opaque_value_that_would_be_read_as_another_is_not_saved(value: Opaque) -> None:
+    with pytest.raises(errors.CodecError):
+        dumps([value])
+
+
 def test_unknown_extension_type_is_opaque_and_saved_again_unchanged() -> None:
     value = [Opaque(77, b"whatever"), Opaque(31, b"\xc1 not a message"), Opaque(12, b"")]
     back = loads(dumps(value))

@@ -13,6 +13,13 @@ from typing import Any
 
 import pstructs
 from pstructs import m, partition, pmap, pset, pvector, s, stable_hash, v
+from support.linear_operations import (
+    LINEAR,
+    LINEAR_HASHABLE,
+    LINEAR_THROUGH_PYTHON,
+    LinearCase,
+)
+from support.sorted_operations import SORTED, SORTED_HASHABLE, SORTED_THROUGH_PYTHON, SortedCase
 from support.wilful_keys import Key, colliding
 
 
@@ -65,7 +72,9 @@ class Case:
         self.elements = kind.keys * 40
         self.vector: Any = pvector(self.elements)
         self.cut: Any = self.vector[77:-3]
+        self.linear = LinearCase(self.keys)
         self.pickled = pickle.dumps(self.map)
+        self.sorted = None if kind is Collisions else SortedCase(self.dict, self.other_dict)
         self.state = (dict(self.dict), set(self.keys))
 
     def check_unchanged(self) -> None:
@@ -77,8 +86,11 @@ class Case:
         expected, elements = self.state
         assert self.map == expected == self.same and self.set == elements
         assert self.other == self.other_dict
+        self.linear.check_unchanged()
         _core._check(self.vector)
         assert self.vector == self.elements and self.cut == self.elements[77:-3]
+        if self.sorted is not None:
+            self.sorted.check_unchanged()
 
 
 def evolve(c: Case) -> Any:
@@ -228,6 +240,7 @@ HASHABLE: dict[str, Callable[[Case], Any]] = {
 THROUGH_PYTHON: dict[str, Callable[[Case], Any]] = {
     "pickle": lambda c: pickle.loads(c.pickled),
     "deepcopy": lambda c: copy.deepcopy(c.map),
+    "rich_repr": lambda c: (list(c.map.__rich_repr__()), list(c.set.__rich_repr__())),
     "type_error": lambda c: fails(TypeError, lambda: pmap(5)),  # type: ignore[call-overload]
     "bad_pair": lambda c: fails(ValueError, lambda: pmap([(1, 2), (1, 2, 3)])),  # type: ignore[list-item]
     "unhashable_late": lambda c: fails(TypeError, lambda: pmap([*c.pairs, ([], 1)])),
@@ -245,6 +258,10 @@ THROUGH_PYTHON: dict[str, Callable[[Case], Any]] = {
     "vector_deepcopy": lambda c: copy.deepcopy(c.vector),
     "order": lambda c: fails(TypeError, lambda: c.map < c.map),
 }
+
+SAFE |= LINEAR
+HASHABLE |= LINEAR_HASHABLE
+THROUGH_PYTHON |= LINEAR_THROUGH_PYTHON
 
 
 def remove_all(c: Case) -> None:
@@ -268,14 +285,21 @@ def fails(error: type[Exception], f: Callable[[], Any]) -> None:
     raise AssertionError(f"no {error.__name__}")
 
 
+SAFE_SORTED = SAFE | SORTED
+HASHABLE_SORTED = HASHABLE | SORTED_HASHABLE
 KINDS: dict[str, Any] = {"atoms": Atoms, "containers": Containers, "collisions": Collisions}
 OPERATIONS: dict[tuple[str, str], Callable[[Case], Any]] = {
     (kind, name): do
     for kind, cls in KINDS.items()
     for name, do in (
-        SAFE | (HASHABLE if cls.hashable else {}) | THROUGH_PYTHON
+        SAFE_SORTED
+        | (HASHABLE_SORTED if cls.hashable else {})
+        | THROUGH_PYTHON
+        | SORTED_THROUGH_PYTHON
         if kind != "collisions"
         else SAFE | HASHABLE | {k: v for k, v in THROUGH_PYTHON.items() if k != "pickle"}
     ).items()
 }
-ALLOCATING: list[tuple[str, str]] = [k for k in OPERATIONS if k[1] not in THROUGH_PYTHON]
+ALLOCATING: list[tuple[str, str]] = [
+    k for k in OPERATIONS if k[1] not in THROUGH_PYTHON | SORTED_THROUGH_PYTHON
+]

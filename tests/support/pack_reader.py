@@ -5,6 +5,7 @@ both follow the specification, and tests compare the two. It reads a pack whole,
 checksum and digest, and gives values in a neutral form:
 
 - maps and sets are `Map` (a list of entries in the order of the trie) and `Set`,
+- vectors are `Vector`, sorted collections `Sorted`, with the columns of their entries,
 - extension types are the Python types that they stand for; user types are `User`,
 - arrays are `Array`, with the bytes of their data,
 - everything unknown is `Ext`.
@@ -25,9 +26,13 @@ from zoneinfo import ZoneInfo
 MAGIC = b"\x93PSK\r\n\x1a\n"
 HEADER = struct.Struct("<8sHHIIIII16sQQQ16sII")
 assert HEADER.size == 96
-SET, MAP, VALUE, RAW = range(4)
-COLLISION, CHILDREN, WIDE_COUNT, RESERVED = 4, 8, 64, 128
+SET, MAP, VALUE, RAW, VECTOR, SORTED = range(6)  # SORTED: and the shape, 0 to 3
+COLLISION, SIZES, CHILDREN, WIDE_COUNT, ARRAY = 4, 4, 8, 64, 128
+TOP, HEAD, BODY, TAIL = 0x80, 1, 2, 4
+NUMBERS = {1: "q", 2: "d", 3: "?"}  # forms of a vector's leaf
 MAX_LEVEL = {1: 26, 0x80000001: 5}  # by hash domain; the second is that of test builds
+WIDTH = {1: 32, 0x80000001: 4}
+SORTED_LEAF, SORTED_INNER = {1: 16, 0x80000001: 4}, {1: 12, 0x80000001: 4}
 
 
 class BadPack(Exception):
@@ -66,6 +71,28 @@ class Map:
 @dataclass
 class Set:
     elements: list[Any]
+
+
+@dataclass
+class Vector:
+    elements: list[Any]
+
+
+@dataclass
+class Sorted:
+    shape: int  # 1: map; 2: keyed
+    entries: list[tuple[Any, ...]]
+
+
+@dataclass
+class Deque:
+    vector: Vector
+    maxlen: int | None
+
+
+@dataclass
+class Bag:
+    counts: Map
 
 
 @dataclass
@@ -113,6 +140,34 @@ class Record:
     count: int = 0
     ends: list[int] = field(default_factory=list)
     children: list[tuple[int, int]] = field(default_factory=list)  # (import index, offset)
+    # array nodes
+    n: int = 0
+    form: int = 0
+    sizes: list[int] = field(default_factory=list)
+    words: list[int] = field(default_factory=list)
+
+    @property
+    def columns(self) -> int:
+        """Messages of an entry."""
+        if self.kind < VALUE:
+            return self.kind + 1
+        shape = self.kind - SORTED
+        return 1 if self.kind == VECTOR or self.children else 1 + (shape & 1) + (shape >> 1)
+
+    @property
+    def keys(self) -> int:
+        """How many of them are keys, and so never out of line."""
+        if self.kind in (SET, MAP, VECTOR):
+            return 0 if self.kind == VECTOR else 1
+        return self.columns - (
+            self.kind >= SORTED and self.kind - SORTED & 1 and not self.children
+        )
+
+    def child_level(self, i: int) -> int:
+        if self.kind != VECTOR or not self.level & TOP:
+            return self.level - 1
+        body = self.form & BODY and i == (1 if self.form & HEAD else 0)
+        return self.level & ~TOP if body else 0
 
 
 def tz_of(x: Any) -> Any:
@@ -165,7 +220,9 @@ class Reader:
         crc, digest, flags = self.take("<I16sB", offset)
         kind = flags & 3
         r = Record(offset, 0, kind, digest)
-        if kind >= VALUE:
+        if flags & ARRAY:
+            start, length = self.parse_array(r, flags)
+        elif kind >= VALUE:
             check(flags == kind, "reserved flags", offset)
             (length,) = self.take("<Q", offset + 21)
             start = offset + 29
@@ -173,7 +230,6 @@ class Reader:
                 start += -start % 64
                 check(not any(self.data[offset + 29 : start]), "padding", offset)
         else:
-            check(not flags & RESERVED, "reserved flags", offset)
             r.level, r.datamap = self.take("<BI", offset + 21)
             at = offset + 26
             r.collision = bool(flags & COLLISION)
@@ -185,28 +241,74 @@ class Reader:
                 check(not r.collision, "collision node with children", offset)
                 wide = bool(flags & WIDE_COUNT)
                 r.nodemap, r.count, widths = self.take("<IQB" if wide else "<IIB", at)
+                check(r.nodemap, "no children", offset)
                 at += 13 if wide else 9
-                offsets, imports = widths & 15, widths >> 4
-                check(1 <= offsets <= 5 and imports <= 2 and r.nodemap, "widths", offset)
-                for _ in range(r.nodemap.bit_count()):
-                    ref = self.take(f"<{imports}s{offsets}s", at)
-                    a, b = (int.from_bytes(x, "little") for x in ref)
-                    r.children.append((a, b))
-                    at += imports + offsets
+                at = self.parse_references(r, r.nodemap.bit_count(), widths, at)
             else:
                 check(not flags & WIDE_COUNT, "reserved flags", offset)
-            code = flags >> 4 & 3
-            check(code < 3, "width of ends", offset)
-            check(at + (n << code) <= self.end, "cut off", offset)
-            r.ends = list(self.take(f"<{n}{'BHI'[code]}", at))
-            start = at + (n << code)
-            length = r.ends[-1] if n else 0
-            check(all(a < b for a, b in zip([0, *r.ends], r.ends, strict=False)), "ends", offset)
+            start, length = self.parse_ends(r, n, flags, at)
         check(start + length <= self.end, "record longer than the pack", offset)
         r.content = self.data[start : start + length]
         r.size = start + length - offset
         check(crc == crc32c(self.data[offset + 4 : offset + r.size]), "checksum", offset)
         return r
+
+    def parse_references(self, r: Record, n: int, widths: int, at: int) -> int:
+        offsets, imports = widths & 15, widths >> 4
+        check(1 <= offsets <= 5 and imports <= 2, "widths", r.offset)
+        for _ in range(n):
+            ref = self.take(f"<{imports}s{offsets}s", at)
+            a, b = (int.from_bytes(x, "little") for x in ref)
+            r.children.append((a, b))
+            at += imports + offsets
+        return at
+
+    def parse_ends(self, r: Record, n: int, flags: int, at: int) -> tuple[int, int]:
+        code = flags >> 4 & 3
+        check(code < 3, "width of ends", r.offset)
+        check(at + (n << code) <= self.end, "cut off", r.offset)
+        r.ends = list(self.take(f"<{n}{'BHI'[code]}", at))
+        check(all(a < b for a, b in zip([0, *r.ends], r.ends, strict=False)), "ends", r.offset)
+        return at + (n << code), r.ends[-1] if n else 0
+
+    def parse_array(self, r: Record, flags: int) -> tuple[int, int]:
+        """A node of a vector or a sorted collection: start and length of its payload."""
+        offset, tree, children = r.offset, flags & 3, bool(flags & CHILDREN)
+        r.level, r.n, r.form, reserved = self.take("<BBBH", offset + 21)
+        check(tree <= 1 and not reserved, "reserved flags", offset)
+        most = (SORTED_INNER if children else SORTED_LEAF) if tree else WIDTH
+        check(1 <= r.n <= most[self.domain], "number of parts", offset)
+        r.kind = SORTED + (r.form & 3) if tree else VECTOR
+        r.count, at = r.n, offset + 26
+        sizes = bool(flags & SIZES)
+        if tree:
+            check((r.level > 0) == children == sizes and r.level <= 16, "level", offset)
+            check(not r.form & (0xCC if children else 0xFC), "form", offset)
+        elif r.level & TOP:
+            check(children and sizes and r.form < 8 and r.form.bit_count() == r.n > 1, "top")
+            check(r.form & BODY or r.level == TOP, "top", offset)
+        else:
+            check((r.level > 0) == children and r.form <= (0 if children else 3), "form", offset)
+            check(children or not sizes, "sizes of a leaf", offset)
+        if children:
+            number = "Q" if flags & WIDE_COUNT else "I"
+            r.count, widths = self.take(f"<{number}B", at)
+            at = self.parse_references(r, r.n, widths, at + struct.calcsize(f"<{number}B"))
+            if sizes:
+                r.sizes = list(self.take(f"<{r.n}{number}", at))
+                at += struct.calcsize(f"<{r.n}{number}")
+            if tree:
+                r.words = list(self.take(f"<{r.n}q", at))
+                at += 8 * r.n
+        else:
+            check(not flags & WIDE_COUNT, "reserved flags", offset)
+        if r.kind == VECTOR and not children and r.form:
+            check(not flags & 0x30, "reserved flags", offset)
+            width = struct.calcsize(NUMBERS[r.form])
+            start = at + -at % width
+            check(not any(self.data[at:start]), "padding", offset)
+            return start, r.n * width
+        return self.parse_ends(r, (1 if tree else 0) if children else r.n, flags, at)
 
     def target(self, pack: int, offset: int, before: int) -> tuple[Reader, Record]:
         if pack == 0:
@@ -226,6 +328,12 @@ class Reader:
         if r.kind == VALUE:
             head, below = bytes([VALUE]), b""
             messages, is_value = [(0, len(r.content))], [False]
+        elif r.kind >= VECTOR:
+            head, below = bytes([r.kind, r.level, r.n, r.form]), self.verify_children(r)
+            if r.kind == VECTOR and r.form and not r.children:
+                check(digest_of(head + r.content) == r.digest, "digest", r.offset)
+                return
+            messages, is_value = self.messages(r)
         else:
             head = struct.pack("<BII", r.kind | COLLISION * r.collision, r.datamap, r.nodemap)
             below, count = b"", len(r.ends)
@@ -236,13 +344,7 @@ class Reader:
                 check(child.count >= 2, "child should stand inline", r.offset)
                 below, count = below + child.digest, count + child.count
             check(count == r.count and count >= 1, "count", r.offset)
-            messages, is_value, at = [], [], 0
-            for end in r.ends:
-                for value in range(r.kind + 1):
-                    start, at = at, Message(r.content, at).skip()
-                    messages.append((start, at))
-                    is_value.append(bool(value))
-                check(at == end, "entry", r.offset)
+            messages, is_value = self.messages(r)
         content, refs = bytearray(r.content), []
         for (start, end), value in zip(messages, is_value, strict=True):
             found: list[Ref] = []
@@ -250,17 +352,51 @@ class Reader:
             message.decode()
             check(message.at == end, "message", r.offset)
             for ref in found:
-                if ref.offset == 0 and ref.kind < VALUE:
+                if ref.offset == 0 and ref.kind not in (VALUE, RAW):
                     refs.append(bytes(16))
                 else:
                     _, to = self.target(ref.pack, ref.offset, r.offset)
-                    check(to.kind == ref.kind and (to.kind >= VALUE or to.level == 0), "kind")
+                    check(to.kind == ref.kind, "kind")
+                    check(to.kind >= VALUE or to.level == 0, "level")
                     whole = value and end - start == 10
                     check(ref.kind != VALUE or whole, "out-of-line value inside a value")
                     refs.append(to.digest)
                 content[ref.at + 1 : ref.at + 8] = bytes(7)
         whole_message = head + bytes(content) + below + b"".join(refs)
         check(digest_of(whole_message) == r.digest, "digest", r.offset)
+
+    def messages(self, r: Record) -> tuple[list[tuple[int, int]], list[bool]]:
+        """Where the messages of the payload are, and which may be out of line."""
+        found, is_value, at = [], [], 0
+        for end in r.ends:
+            for column in range(r.columns):
+                start, at = at, Message(r.content, at).skip()
+                found.append((start, at))
+                is_value.append(column >= r.keys)
+            check(at == end, "entry", r.offset)
+        return found, is_value
+
+    def counts(self, r: Record) -> list[int]:
+        """Elements below each child of an array node."""
+        if r.kind != VECTOR:
+            return r.sizes
+        if r.sizes:
+            return [b - a for a, b in zip([0, *r.sizes], r.sizes, strict=False)]
+        full = WIDTH[self.domain] ** r.level
+        return [full] * (r.n - 1) + [r.count - full * (r.n - 1)]
+
+    def verify_children(self, r: Record) -> bytes:
+        digests, counts = b"", self.counts(r)
+        for i, (pack, offset) in enumerate(r.children):
+            _, child = self.target(pack, offset, r.offset)
+            level = r.child_level(i)
+            check(child.kind == r.kind and child.level == level, "child", r.offset)
+            full = WIDTH[self.domain] ** (level + 1)
+            check(child.count == counts[i] > 0, "count of a child", r.offset)
+            check(r.kind != VECTOR or counts[i] <= full, "more than a full child", r.offset)
+            digests += child.digest
+        check(not r.children or sum(counts) == r.count, "count", r.offset)
+        return digests
 
     # -- values
 
@@ -273,9 +409,11 @@ class Reader:
     def walk(self, r: Record) -> list[tuple[Any, ...]]:
         """Entries below a node: its own, then those of its children, in order."""
         entries, at = [], 0
-        for _ in r.ends:
+        if r.kind == VECTOR and r.form and not r.children:
+            return [(x,) for x in struct.unpack(f"<{r.n}{NUMBERS[r.form]}", r.content)]
+        for _ in r.ends if r.kind < VALUE or not r.children else ():
             entry = []
-            for _ in range(r.kind + 1):
+            for _ in range(r.columns):
                 message = Message(r.content, at, self, r.offset)
                 entry.append(message.decode())
                 at = message.at
@@ -286,8 +424,8 @@ class Reader:
         return entries
 
     def dereference(self, ref: Ref, before: int) -> Any:
-        if ref.kind < VALUE and ref.offset == 0:
-            return Map([]) if ref.kind == MAP else Set([])
+        if ref.kind not in (VALUE, RAW) and ref.offset == 0:
+            return self.collection(ref.kind, [])
         reader, r = self.target(ref.pack, ref.offset, before)
         check(r.kind == ref.kind, "kind of a reference", before)
         if r.kind == RAW:
@@ -296,7 +434,16 @@ class Reader:
             return reader.value_of(r)
         entries = reader.walk(r)
         check(len(entries) == r.count, "count", r.offset)
-        return Map(entries) if r.kind == MAP else Set([e[0] for e in entries])
+        return self.collection(r.kind, entries)
+
+    @staticmethod
+    def collection(kind: int, entries: list[tuple[Any, ...]]) -> Any:
+        if kind == MAP:
+            return Map(entries)
+        if kind >= SORTED:
+            return Sorted(kind - SORTED, entries)
+        elements = [e[0] for e in entries]
+        return Vector(elements) if kind == VECTOR else Set(elements)
 
 
 def digest_of(data: bytes) -> bytes:
@@ -388,11 +535,13 @@ class Message:
     def payload(self, code: int, stop: int) -> Any:
         if code == 1:
             return self.ref()
+        if code == 6:
+            return self.ref(), self.decode()
         if code == 2:
             data, meta = self.ref(), self.decode()
             return Array(meta[0], meta[1], tuple(meta[2:]), data)
         raw = self.data[self.at : stop]
-        if not 16 <= code <= 28:
+        if not 16 <= code <= 31:
             self.at = stop
             if code == 3:
                 return int.from_bytes(raw, "big", signed=True)
@@ -419,4 +568,7 @@ BUILDERS: dict[int, Any] = {
     26: lambda x: datetime(*x[:7], fold=x[7], tzinfo=tz_of(x[8])),
     27: lambda x: UUID(bytes=x),
     28: lambda x: Ext(28, x),
+    29: list,
+    30: lambda x: Deque(*x),
+    31: Bag,
 }

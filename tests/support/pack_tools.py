@@ -11,13 +11,36 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pstructs import PMap, PSet, m, pmap, pset, s
+from pstructs import (
+    PMap,
+    PSet,
+    PSortedMap,
+    PSortedSet,
+    PVector,
+    dq,
+    l,
+    m,
+    pbag,
+    pdeque,
+    pmap,
+    pset,
+    psortedmap,
+    psortedset,
+    pvector,
+    s,
+    v,
+)
 from support.pack_reader import (
+    ARRAY,
     CHILDREN,
     COLLISION,
     MAP,
+    NUMBERS,
     RAW,
+    SIZES,
+    SORTED,
     VALUE,
+    VECTOR,
     WIDE_COUNT,
     BadPack,
     Message,
@@ -45,6 +68,17 @@ CONTAINERS = [
     *[{1, "a", (2, 3)}, frozenset({frozenset(), 1.5}), list(range(20)), tuple(range(70))],
     *[{i: str(i) for i in range(40)}, [list(range(70000))], [None] * 17],
     *[m(), s(), m(a=1), s(1, "b"), [m(x=s(m(y=1)))], (pmap({(1, 2): {3}}),)],
+    *[v(), v(1, "a"), v(v(), m(a=v(1.5))), pvector(range(100)), [pvector([0.5] * 40)]],
+    *[
+        l(),
+        l(1, v(2)),
+        dq(),
+        dq(1, m(a=2)),
+        pdeque(range(90), 99).popleft(3).reverse(),
+        pbag("aab"),
+    ],
+    *[psortedset(), psortedmap({2: s(1), 1: v(2)}), [psortedset(range(90)), psortedset("ba")]],
+    pvector([True, False] * 30) + pvector("abc") + pvector([2**70, -(2**63)] * 9),
 ]
 
 
@@ -68,6 +102,21 @@ def devour(value: Any) -> int:
         return n
     if isinstance(value, PSet):
         return sum(devour(x) for x in value if x in value)
+    if isinstance(value, PSortedMap | PSortedSet):
+        assert len(list(value)) == len(value) == len(list(reversed(value)))
+        entries = list(value.items()) if isinstance(value, PSortedMap) else list(value)
+        for i in (0, len(value) // 2, len(value) - 1) if value else ():
+            devour(value.nth(i))
+        if value:
+            first = value.first()
+            assert value.bisect_left(first[0] if isinstance(value, PSortedMap) else first) == 0
+        return sum(devour(x) for x in entries)
+    if isinstance(value, PVector):
+        n = len(value)
+        assert n == len(list(value)) == len(list(reversed(value)))
+        for i in (0, n // 2, n - 1) if n else ():
+            devour(value[i])
+        return sum(devour(x) for x in value)
     if isinstance(value, dict):
         return sum(devour(k) + devour(v) for k, v in value.items())
     if isinstance(value, list | tuple | set | frozenset):
@@ -118,6 +167,8 @@ def _content(
     kind = flags & 3
     below: list[bytes] = []
     ends = [0]
+    if flags & ARRAY:
+        return _array_content(data, offset, end, digests)
     if kind >= VALUE:
         ends = [struct.unpack_from("<Q", data, offset + 21)[0]]
         start = offset + 29
@@ -148,19 +199,62 @@ def _content(
         raise BadPack("too long")
     if kind == RAW:
         return stop - offset, head + data[start:stop]
-    content, refs, at = bytearray(data[start:stop]), [], 0
+    return stop - offset, _message(data[start:stop], head, below, digests)
+
+
+def _array_content(
+    data: bytearray, offset: int, end: int, digests: dict[int, bytes]
+) -> tuple[int, bytes | None]:
+    flags, level, n, form = data[offset + 20 : offset + 24]
+    sorted_tree, children = flags & 3, flags & CHILDREN
+    kind = SORTED + (form & 3) if sorted_tree else VECTOR
+    at, below = offset + 26, []
+    if children:
+        wide = 8 if flags & WIDE_COUNT else 4
+        offsets, imports = data[at + wide] & 15, data[at + wide] >> 4
+        at += wide + 1
+        for _ in range(n):
+            at += imports
+            below.append(digests.get(int.from_bytes(data[at : at + offsets], "little"), b""))
+            at += offsets
+        at += (n * wide if flags & SIZES else 0) + (8 * n if sorted_tree else 0)
+    head = bytes([kind, level, n, form])
+    if kind == VECTOR and not children and form in NUMBERS:
+        width = struct.calcsize(NUMBERS[form])
+        start = at + -at % width
+        stop = start + n * width
+        if stop > end:
+            raise BadPack("too long")
+        return stop - offset, head + data[start:stop]
+    entries = (1 if sorted_tree else 0) if children else n
+    code = flags >> 4 & 3
+    if at + (entries << code) > end:
+        raise BadPack("cut off")
+    ends = list(struct.unpack_from(f"<{entries}{'BHIH'[code]}", data, at)) if entries else [0]
+    start = at + (entries << code)
+    stop = start + ends[-1]
+    if stop > end:
+        raise BadPack("too long")
+    return stop - offset, _message(data[start:stop], head, below, digests)
+
+
+def _message(
+    payload: bytearray, head: bytes, below: list[bytes], digests: dict[int, bytes]
+) -> bytes | None:
+    """The message of the digest of a node or value; None: the payload is no messages."""
+    content, refs, at = bytearray(payload), [], 0
     try:
         while at < len(content):
             found: list[Ref] = []
-            message = Message(bytes(data[start:stop]), at, refs=found)
+            message = Message(bytes(payload), at, refs=found)
             message.decode()
             at = message.at
             for ref in found:
                 refs.append(digests.get(ref.offset, b"") if not ref.pack else b"")
                 content[ref.at + 1 : ref.at + 8] = bytes(7)
     except (BadPack, struct.error, ValueError, KeyError, RecursionError, TypeError, IndexError):
-        return stop - offset, None
-    return stop - offset, head + bytes(content) + b"".join(below) + b"".join(refs)
+        return None
+    return head + bytes(content) + b"".join(below) + b"".join(refs)
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:

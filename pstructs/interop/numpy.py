@@ -1,0 +1,147 @@
+"""numpy: arrays in and out.
+
+Collections hold Python objects, arrays hold numbers: both directions copy, and elements come
+back as Python's own numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pstructs._core import pmap
+from pstructs.interop.kinds import vectors
+from pstructs.interop.rows import unique
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["from_arrays", "from_numpy", "to_arrays", "to_numpy"]
+
+
+def to_numpy(collection: Iterable[Any], dtype: Any = None) -> np.ndarray[Any, Any]:
+    """Return the elements of a vector, a set or another collection as an array.
+
+    Parameters
+    ----------
+    collection : iterable
+        Elements; of a map, its keys: see `to_arrays`.
+    dtype : numpy dtype, optional
+        As for `numpy.array`, which finds one by itself otherwise.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of one dimension, always: elements that are sequences become objects.
+
+    Notes
+    -----
+    Cost: O(n). The order is that of iteration.
+
+    Examples
+    --------
+    >>> from pstructs import s
+    >>> to_numpy(s(2.5), dtype="float32")
+    array([2.5], dtype=float32)
+    """
+    import numpy as np
+
+    elements = list(collection)
+    try:
+        array = np.array(elements, dtype)
+    except ValueError:
+        if dtype is not None:
+            raise
+        array = None
+    if array is not None and array.ndim == 1:
+        return array
+    if dtype is not None and np.dtype(dtype) != object:
+        raise ValueError(f"elements that are sequences are no elements of dtype {dtype}")
+    array = np.empty(len(elements), object)
+    array[:] = elements
+    return array
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Any:
+    """Return an array as a vector of Python values; of two dimensions, as a vector of vectors.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        Of at least one dimension.
+
+    Notes
+    -----
+    Cost: O(n).
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from_numpy(numpy.arange(3))
+    pvector([0, 1, 2])
+    """
+    if array.ndim == 0:
+        raise ValueError("an array without dimensions is no vector; use array.item()")
+    return vectors(array.tolist())
+
+
+def to_arrays(
+    mapping: Mapping[Any, Any], key_dtype: Any = None, value_dtype: Any = None
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the keys and the values of a map as two arrays of one order.
+
+    Parameters
+    ----------
+    mapping : Mapping
+        A map.
+    key_dtype, value_dtype : numpy dtype, optional
+        As for `to_numpy`.
+
+    Notes
+    -----
+    Cost: O(n).
+
+    Examples
+    --------
+    >>> from pstructs import pmap
+    >>> to_arrays(pmap({7: 0.5}))
+    (array([7]), array([0.5]))
+    """
+    return to_numpy(mapping, key_dtype), to_numpy(mapping.values(), value_dtype)
+
+
+def from_arrays(
+    keys: np.ndarray[Any, Any],
+    values: np.ndarray[Any, Any],
+    make: Callable[[dict[Any, Any]], Any] = pmap,
+) -> Any:
+    """Return a map of an array of keys and an array of values.
+
+    Parameters
+    ----------
+    keys : numpy.ndarray
+        Of one dimension, without duplicates.
+    values : numpy.ndarray
+        Of the same length; rows of more dimensions become vectors.
+    make : callable
+        Makes the map of a dict: `pmap` or another collection's constructor.
+
+    Raises
+    ------
+    ValueError
+        When the lengths differ or a key is there twice.
+
+    Notes
+    -----
+    Cost: O(n).
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from_arrays(numpy.array([7]), numpy.array([0.5]))
+    pmap({7: 0.5})
+    """
+    if keys.ndim != 1 or values.ndim == 0 or len(keys) != len(values):
+        raise ValueError(f"keys of shape {keys.shape} don't go with values of {values.shape}")
+    labels = unique(keys.tolist(), "the key")
+    return make(dict(zip(labels, map(vectors, values.tolist()), strict=True)))
