@@ -73,7 +73,7 @@ def packable(name: str, *, key: bool | None = None) -> Callable[[_C], _C]:
       `PRecord` as a key equals a `PMap`, and is saved as one; then it can't hold unregistered
       checked collections,
     - a `CheckedPMap`, `CheckedPSet` or `CheckedPVector`: elements are checked when it is read.
-      Maps and sets share the nodes of the plain collection in the pack.
+      It shares the nodes of the plain collection in the pack.
 
     Subclasses need a decorator of their own. Use it on the outside, above `@dataclass`.
 

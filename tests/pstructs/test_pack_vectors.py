@@ -230,18 +230,13 @@ IMAGE = dumps(VALUE)
 
 def lies() -> list[tuple[str, bytes]]:
     records = [r for r in Reader(IMAGE).records.values() if r.kind == VECTOR]
-    top = next(r for r in records if r.level & TOP and r.n == 3).offset
+    tops = [r for r in records if r.level & TOP]
+    top, pieces = tops[-1].offset, tops[-1].n
     inner = next(r for r in records if r.sizes and not r.level & TOP)
     leaf = next(r for r in records if r.level == 0).offset
     last = records[-1].offset
-    sizes = (
-        inner.offset
-        + 31
-        + sum(
-            (IMAGE[inner.offset + 30] & 15) + (IMAGE[inner.offset + 30] >> 4)
-            for _ in range(inner.n)
-        )
-    )
+    widths = IMAGE[inner.offset + 30]
+    sizes = inner.offset + 31 + inner.n * ((widths & 15) + (widths >> 4))
     return [
         ("count", changed(IMAGE, inner.offset + 26, b"\xff\xff\xff\x7f")),
         ("count of the top", changed(IMAGE, top + 26, b"\xff\xff")),
@@ -253,12 +248,12 @@ def lies() -> list[tuple[str, bytes]]:
         ("level", changed(IMAGE, inner.offset + 21, b"\x09")),
         ("level of a leaf", changed(IMAGE, leaf + 21, b"\x01")),
         ("level of the top", changed(IMAGE, top + 21, b"\x94")),
-        ("pieces of the top", changed(IMAGE, top + 23, b"\x03")),
+        ("pieces of the top", changed(IMAGE, top + 23, b"\x07" if pieces == 2 else b"\x03")),
         ("form of a leaf", changed(IMAGE, leaf + 23, b"\x03")),
         ("unknown form", changed(IMAGE, leaf + 23, b"\x09")),
         ("tree", changed(IMAGE, leaf + 20, b"\x81")),
         ("reserved", changed(IMAGE, leaf + 24, b"\x01")),
-        ("elements of a leaf", changed(IMAGE, leaf + 22, b"\x02")),
+        ("elements of a leaf", changed(IMAGE, leaf + 22, b"\x01")),
         ("forward reference", changed(IMAGE, inner.offset + 31, b"\xff\xff")),
         ("no array flag", changed(IMAGE, last + 20, bytes([IMAGE[last + 20] & 0x7F]))),
     ]
