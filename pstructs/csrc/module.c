@@ -174,6 +174,8 @@ static PyMethodDef core_methods[] = {
      "_record_make(cls, values, /)\n--\n\nA record of cls with the values of a dict, unchecked."},
     {"_vector_edits", FASTCALL(ps_vector_edits), METH_FASTCALL,
      "_vector_edits(a, b, /)\n--\n\n[(a_lo, a_hi, b_lo, b_hi)]: the ranges that were replaced."},
+    {"_vector_chunks", ps_vector_chunks, METH_O,
+     "_vector_chunks(vector, /)\n--\n\nThe leaves: memoryviews of saved numbers, or lists."},
     {"_crc32c", ps_py_crc32c, METH_O,
      "_crc32c(data, /)\n--\n\nCRC-32C of data, by the fast and by the portable version."},
     {"_digests", ps_py_digests, METH_O,

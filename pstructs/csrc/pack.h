@@ -222,6 +222,10 @@ PyObject *ps_array_vector_get(ps_state *st, ps_slot ref, int level, Py_ssize_t c
 /* The tree of a vector whose reference names the record r at offset of pack. 0, or -1. */
 int ps_array_vector(ps_state *st, ps_pack *pack, const ps_record *r, ps_rrb *out);
 
+/* ---- pack_chunks.c */
+/* Python: _vector_chunks(vector), a memoryview of numbers or a list for each leaf. */
+PyObject *ps_vector_chunks(PyObject *module, PyObject *vector);
+
 /* ---- pack_verify.c */
 /* Number of records, or -1 with the first damage found. */
 Py_ssize_t ps_pack_verify(ps_state *st, ps_pack *pack);

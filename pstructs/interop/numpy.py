@@ -1,7 +1,8 @@
 """numpy: arrays in and out.
 
-Collections hold Python objects, arrays hold numbers: both directions copy, and elements come
-back as Python's own numbers.
+Collections in memory hold Python objects, arrays hold numbers: both directions copy, and elements
+come back as Python's own numbers. Numbers in a saved vector are arrays already: `numpy_chunks`
+gives views of them, and `to_numpy` copies them without making objects.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pstructs._core import pmap
+from pstructs._core import PVector, _vector_chunks, pmap
 from pstructs.interop.kinds import vectors
 from pstructs.interop.rows import unique
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["from_arrays", "from_numpy", "to_arrays", "to_numpy"]
+__all__ = ["from_arrays", "from_numpy", "numpy_chunks", "to_arrays", "to_numpy"]
 
 
 def to_numpy(collection: Iterable[Any], dtype: Any = None) -> np.ndarray[Any, Any]:
@@ -46,6 +47,10 @@ def to_numpy(collection: Iterable[Any], dtype: Any = None) -> np.ndarray[Any, An
     """
     import numpy as np
 
+    if isinstance(collection, PVector) and len(collection):
+        chunks = numpy_chunks(collection)
+        if len({chunk.dtype for chunk in chunks}) == 1 and chunks[0].dtype != object:
+            return np.concatenate(chunks, dtype=dtype, casting="unsafe")
     elements = list(collection)
     try:
         array = np.array(elements, dtype)
@@ -60,6 +65,42 @@ def to_numpy(collection: Iterable[Any], dtype: Any = None) -> np.ndarray[Any, An
     array = np.empty(len(elements), object)
     array[:] = elements
     return array
+
+
+def numpy_chunks(vector: PVector[Any]) -> list[np.ndarray[Any, Any]]:
+    """Return the elements of a vector as arrays that follow each other.
+
+    Where numbers were saved, the array is a read-only view of the pack, with no copy: 32 elements
+    of int64, float64 or bool each. Elsewhere it is an array of objects.
+
+    Parameters
+    ----------
+    vector : PVector
+        A vector; views come from one that was loaded.
+
+    Notes
+    -----
+    Cost: O(n / 32) for a loaded vector of numbers, O(n) otherwise.
+
+    Examples
+    --------
+    >>> from pstructs import pvector
+    >>> from pstructs.packs import dumps, loads
+    >>> saved = loads(dumps(pvector(i / 2 for i in range(64))))
+    >>> sum(chunk.sum() for chunk in numpy_chunks(saved))
+    np.float64(1008.0)
+    """
+    import numpy as np
+
+    arrays = []
+    for chunk in _vector_chunks(vector):
+        if isinstance(chunk, memoryview):
+            arrays.append(np.frombuffer(chunk, chunk.format))
+        else:
+            array = np.empty(len(chunk), object)
+            array[:] = chunk
+            arrays.append(array)
+    return arrays
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Any:
