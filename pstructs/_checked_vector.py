@@ -114,11 +114,12 @@ class CheckedPVector(PVector[_T], CheckedType, metaclass=CheckedTypeMeta):
     def mset(self, *args: Any) -> Self:
         """Return a vector with many elements set: mset(i0, x0, i1, x1, ...)."""
         if len(args) % 2:
-            return super().mset(*args)  # says what is wrong
+            super().mset(*args)  # raises, and says what is wrong
         evolver = self.evolver()
         for i, val in zip(args[::2], args[1::2], strict=True):
             evolver.set(i, val)
-        return evolver.persistent()
+        made: Self = evolver.persistent()
+        return made
 
     def append(self, val: Any) -> Self:
         """Return a vector with val at the end."""

@@ -47,10 +47,10 @@ def to_numpy(collection: Iterable[Any], dtype: Any = None) -> np.ndarray[Any, An
     """
     import numpy as np
 
-    if isinstance(collection, PVector) and len(collection):
-        chunks = numpy_chunks(collection)
-        if len({chunk.dtype for chunk in chunks}) == 1 and chunks[0].dtype != object:
-            return np.concatenate(chunks, dtype=dtype, casting="unsafe")
+    if isinstance(collection, PVector):
+        joined = _join(numpy_chunks(collection), dtype)
+        if joined is not None:
+            return joined
     elements = list(collection)
     try:
         array = np.array(elements, dtype)
@@ -67,11 +67,39 @@ def to_numpy(collection: Iterable[Any], dtype: Any = None) -> np.ndarray[Any, An
     return array
 
 
+def _join(chunks: list[np.ndarray[Any, Any]], dtype: Any) -> np.ndarray[Any, Any] | None:
+    """Return one array of chunks that are numbers of one type; None when they are not.
+
+    A cast that may lose something is left to `numpy.array`, which looks at each number.
+    """
+    import numpy as np
+
+    saved = {chunk.dtype for chunk in chunks if not chunk.dtype.hasobject}
+    if len(saved) != 1:
+        return None
+    (found,) = saved
+    wanted = found if dtype is None else np.dtype(dtype)
+    if wanted.hasobject or not np.can_cast(found, wanted):
+        return None
+    parts = []
+    for chunk in chunks:
+        if chunk.dtype.hasobject:  # a few elements at either end: the vector holds them itself
+            try:
+                chunk = np.array(chunk.tolist())
+            except ValueError:
+                return None
+            if chunk.dtype != found or chunk.ndim != 1:
+                return None
+        parts.append(chunk)
+    return np.concatenate(parts, dtype=wanted)
+
+
 def numpy_chunks(vector: PVector[Any]) -> list[np.ndarray[Any, Any]]:
     """Return the elements of a vector as arrays that follow each other.
 
     Where numbers were saved, the array is a read-only view of the pack, with no copy: 32 elements
-    of int64, float64 or bool each. Elsewhere it is an array of objects.
+    of int64, float64 or bool each. Elsewhere, and for a few elements at either end that every
+    vector holds itself, it is an array of objects.
 
     Parameters
     ----------

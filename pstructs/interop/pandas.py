@@ -82,8 +82,8 @@ def to_dataframe(data: Any, **options: Any) -> pd.DataFrame:
     ----------
     data : collection
         A vector, set or other iterable of records; a map to records, whose keys become the
-        index; or a map from names to columns, which are sequences. A record is a mapping, a
-        dataclass or a named tuple.
+        index; or a map from names to columns, which are sequences. A record is a mapping,
+        a `PClass`, a dataclass or a named tuple.
     **options
         Passed on to `pandas.DataFrame`: `columns`, `dtype`...
 

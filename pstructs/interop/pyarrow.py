@@ -25,7 +25,7 @@ def to_table(data: Any, schema: pa.Schema | None = None) -> pa.Table:
     ----------
     data : collection
         A vector, set or other iterable of records, or a map from names to columns, which are
-        sequences. A record is a mapping, a dataclass or a named tuple.
+        sequences. A record is a mapping, a `PClass`, a dataclass or a named tuple.
     schema : pyarrow.Schema, optional
         The columns and their types. Without one, the columns are those of all records, in the
         order of their appearance, and Arrow finds the types: a map in a cell is taken for a

@@ -85,5 +85,5 @@ def _record(row: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(row):
         return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
     raise TypeError(
-        f"{row!r:.100} is no record: a record is a mapping, a dataclass or a named tuple"
+        f"{row!r:.100} is no record: a record is a mapping, a PClass, a dataclass or a named tuple"
     )

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from pstructs import PMap, PVector, m, pmap, pset, pvector, s, v
 from pstructs.interop.kinds import Kind
-from pstructs.interop.numpy import from_arrays, from_numpy, to_arrays, to_numpy
+from pstructs.interop.numpy import from_arrays, from_numpy, numpy_chunks, to_arrays, to_numpy
 from pstructs.interop.pandas import from_dataframe, from_series, to_dataframe, to_series
 from pstructs.interop.pyarrow import from_table, to_table
+from pstructs.packs import dumps, loads
 from pstructs.testing import pmaps, pvectors
 from support.interop_samples import MAPPINGS, SEQUENCES, SETS, every, sample
 
@@ -68,6 +69,38 @@ def test_a_dtype_that_does_not_fit_is_an_error() -> None:
         to_numpy(v("a"), int)
     with pytest.raises(ValueError, match="sequences"):
         to_numpy(v((1, 2), (3, 4)), int)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        range(100),
+        [i / 4 for i in range(100)],
+        [True, False] * 40,
+        [*range(64), 0.5],
+        [*range(64), "x"],
+    ],
+)
+@pytest.mark.parametrize("dtype", [None, "float64", "int64", "int8", "float32", "object"])
+def test_a_saved_vector_gives_the_array_of_the_one_in_memory(elements: Any, dtype: Any) -> None:
+    def outcome(vector: Any) -> Any:
+        try:
+            array = to_numpy(vector, dtype)
+        except (ValueError, OverflowError) as error:
+            return type(error)
+        return array.dtype, array.tolist(), [type(x) for x in array.tolist()]
+
+    for made in (pvector(elements), pvector([*elements, 300])):
+        assert outcome(loads(dumps(made))) == outcome(made)
+
+
+def test_numbers_of_a_saved_vector_are_views() -> None:
+    saved = loads(dumps(pvector(range(1000))))
+    chunks = numpy_chunks(saved)
+    assert np.concatenate(chunks).tolist() == list(range(1000))
+    views = [chunk for chunk in chunks if chunk.dtype == np.int64]
+    assert sum(map(len, views)) >= 1000 - 2 * 32
+    assert not any(chunk.flags.owndata or chunk.flags.writeable for chunk in views)
 
 
 def test_arrays_become_vectors_of_python_values() -> None:
