@@ -25,9 +25,9 @@ __all__ = ["packable"]
 
 _C = TypeVar("_C", bound=type)
 
-# Checked class -> what its instances are without their checks. Reading takes a PVector as well.
-PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet, CheckedPVector: list}
-_PLAIN_TYPES: tuple[Any, ...] = (*PLAIN.values(), PVector)
+# Checked class -> what its instances are without their checks.
+PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet, CheckedPVector: PVector}
+_PLAIN_TYPES: tuple[Any, ...] = tuple(PLAIN.values())
 
 
 class _Plan(NamedTuple):

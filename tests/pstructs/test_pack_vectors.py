@@ -217,6 +217,9 @@ def test_many_times_the_same_element_is_small_and_long() -> None:
 
 # ---- lies with right checksums
 
+# A debug build stops the process where a tree is not what it should be.
+TRUST = (False,) if "debug" in _core.BUILD else (False, True)
+
 
 def changed(image: bytes, at: int, patch: bytes) -> bytes:
     out = bytearray(image)
@@ -267,6 +270,8 @@ def test_lie_about_a_vector_is_refused_untrusted_and_safe_trusted(what: str, ima
     assert image != IMAGE
     with pytest.raises(errors.PackError):
         loads(image)
+    if True not in TRUST:
+        return
     uses: list[Callable[[Any], Any]] = [
         *[devour, dumps, lambda x: x == x, lambda x: (x + x)[5:-5]],
         *[lambda x: x.append(1).set(3, 2), lambda x: devour(x.insert(300, 0).delete(3, 200))],
@@ -283,7 +288,7 @@ def test_random_lies_about_vectors_are_safe() -> None:
     images = [IMAGE, dumps([v(1, v(2.5)), m(a=pvector(range(70)))])]
     for _ in range(1500):
         image = mutate(rng.choice(images), rng)
-        for trusted in (False, True):
+        for trusted in TRUST:
             try:
                 value = loads(image, trusted=trusted)
                 devour(value)
@@ -312,7 +317,7 @@ def test_a_vector_too_high_for_its_elements_is_refused() -> None:
     content = b"\xd7\x01\x04\0\0" + at.to_bytes(5, "little")
     records += bytes(20) + b"\x02" + struct.pack("<Q", len(content)) + content
     struct.pack_into("<QQ", records, 56, root, len(records) - root)
-    for trusted in (False, True):
+    for trusted in TRUST:
         with pytest.raises(errors.DamagedPackError):
             devour(loads(reseal(records), trusted=trusted))
 
