@@ -25,9 +25,9 @@ __all__ = ["packable"]
 
 _C = TypeVar("_C", bound=type)
 
-# Checked class -> what its instances are without their checks. Reading takes a PVector as well.
-PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet, CheckedPVector: list}
-_PLAIN_TYPES: tuple[Any, ...] = (*PLAIN.values(), PVector)
+# Checked class -> what its instances are without their checks.
+PLAIN: dict[type[Any], type[Any]] = {CheckedPMap: PMap, CheckedPSet: PSet, CheckedPVector: PVector}
+_PLAIN_TYPES: tuple[Any, ...] = tuple(PLAIN.values())
 
 
 class _Plan(NamedTuple):
@@ -73,7 +73,7 @@ def packable(name: str, *, key: bool | None = None) -> Callable[[_C], _C]:
       `PRecord` as a key equals a `PMap`, and is saved as one; then it can't hold unregistered
       checked collections,
     - a `CheckedPMap`, `CheckedPSet` or `CheckedPVector`: elements are checked when it is read.
-      Maps and sets share the nodes of the plain collection in the pack.
+      It shares the nodes of the plain collection in the pack.
 
     Subclasses need a decorator of their own. Use it on the outside, above `@dataclass`.
 

@@ -218,6 +218,9 @@ def test_the_plain_python_reader_agrees() -> None:
 
 # ---- lies with right checksums
 
+# A debug build stops the process where a tree is not what it should be.
+TRUST = (False,) if "debug" in _core.BUILD else (False, True)
+
 TREE = psortedmap({i: "v" * (i % 5) for i in range(700)})
 IMAGE = dumps(TREE)
 
@@ -264,6 +267,8 @@ def test_lie_about_a_tree_is_refused_untrusted_and_safe_trusted(what: str, image
     assert image != IMAGE
     with pytest.raises(errors.PackError):
         loads(image)
+    if True not in TRUST:
+        return
     uses: list[Callable[[Any], Any]] = [
         devour, lambda t: t.set(350, 1).remove(3), lambda t: t | psortedmap({1.5: 2}),
         lambda t: [t.nth(i) for i in range(0, 700, 50)], lambda t: list(t.irange(100, 300)),
@@ -281,7 +286,7 @@ def test_random_lies_about_trees_are_safe() -> None:
     images = [IMAGE, dumps([psortedset("abc"), psortedset(range(60), key=operator.neg)])]
     for _ in range(1500):
         image = mutate(rng.choice(images), rng)
-        for trusted in (False, True):
+        for trusted in TRUST:
             try:
                 value = loads(image, trusted=trusted)
                 devour(value)

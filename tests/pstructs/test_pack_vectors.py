@@ -217,6 +217,9 @@ def test_many_times_the_same_element_is_small_and_long() -> None:
 
 # ---- lies with right checksums
 
+# A debug build stops the process where a tree is not what it should be.
+TRUST = (False,) if "debug" in _core.BUILD else (False, True)
+
 
 def changed(image: bytes, at: int, patch: bytes) -> bytes:
     out = bytearray(image)
@@ -230,18 +233,13 @@ IMAGE = dumps(VALUE)
 
 def lies() -> list[tuple[str, bytes]]:
     records = [r for r in Reader(IMAGE).records.values() if r.kind == VECTOR]
-    top = next(r for r in records if r.level & TOP and r.n == 3).offset
+    tops = [r for r in records if r.level & TOP]
+    top, pieces = tops[-1].offset, tops[-1].n
     inner = next(r for r in records if r.sizes and not r.level & TOP)
     leaf = next(r for r in records if r.level == 0).offset
     last = records[-1].offset
-    sizes = (
-        inner.offset
-        + 31
-        + sum(
-            (IMAGE[inner.offset + 30] & 15) + (IMAGE[inner.offset + 30] >> 4)
-            for _ in range(inner.n)
-        )
-    )
+    widths = IMAGE[inner.offset + 30]
+    sizes = inner.offset + 31 + inner.n * ((widths & 15) + (widths >> 4))
     return [
         ("count", changed(IMAGE, inner.offset + 26, b"\xff\xff\xff\x7f")),
         ("count of the top", changed(IMAGE, top + 26, b"\xff\xff")),
@@ -253,12 +251,12 @@ def lies() -> list[tuple[str, bytes]]:
         ("level", changed(IMAGE, inner.offset + 21, b"\x09")),
         ("level of a leaf", changed(IMAGE, leaf + 21, b"\x01")),
         ("level of the top", changed(IMAGE, top + 21, b"\x94")),
-        ("pieces of the top", changed(IMAGE, top + 23, b"\x03")),
+        ("pieces of the top", changed(IMAGE, top + 23, b"\x07" if pieces == 2 else b"\x03")),
         ("form of a leaf", changed(IMAGE, leaf + 23, b"\x03")),
         ("unknown form", changed(IMAGE, leaf + 23, b"\x09")),
         ("tree", changed(IMAGE, leaf + 20, b"\x81")),
         ("reserved", changed(IMAGE, leaf + 24, b"\x01")),
-        ("elements of a leaf", changed(IMAGE, leaf + 22, b"\x02")),
+        ("elements of a leaf", changed(IMAGE, leaf + 22, b"\x01")),
         ("forward reference", changed(IMAGE, inner.offset + 31, b"\xff\xff")),
         ("no array flag", changed(IMAGE, last + 20, bytes([IMAGE[last + 20] & 0x7F]))),
     ]
@@ -272,6 +270,8 @@ def test_lie_about_a_vector_is_refused_untrusted_and_safe_trusted(what: str, ima
     assert image != IMAGE
     with pytest.raises(errors.PackError):
         loads(image)
+    if True not in TRUST:
+        return
     uses: list[Callable[[Any], Any]] = [
         *[devour, dumps, lambda x: x == x, lambda x: (x + x)[5:-5]],
         *[lambda x: x.append(1).set(3, 2), lambda x: devour(x.insert(300, 0).delete(3, 200))],
@@ -288,7 +288,7 @@ def test_random_lies_about_vectors_are_safe() -> None:
     images = [IMAGE, dumps([v(1, v(2.5)), m(a=pvector(range(70)))])]
     for _ in range(1500):
         image = mutate(rng.choice(images), rng)
-        for trusted in (False, True):
+        for trusted in TRUST:
             try:
                 value = loads(image, trusted=trusted)
                 devour(value)
@@ -317,7 +317,7 @@ def test_a_vector_too_high_for_its_elements_is_refused() -> None:
     content = b"\xd7\x01\x04\0\0" + at.to_bytes(5, "little")
     records += bytes(20) + b"\x02" + struct.pack("<Q", len(content)) + content
     struct.pack_into("<QQ", records, 56, root, len(records) - root)
-    for trusted in (False, True):
+    for trusted in TRUST:
         with pytest.raises(errors.DamagedPackError):
             devour(loads(reseal(records), trusted=trusted))
 

@@ -35,6 +35,7 @@ INCIDENTAL = {
     "__nonzero__",
     "__orig_bases__",
     "__parameters__",
+    "__slotnames__",  # of copyreg, once something was pickled
     "__slots__",
     "__static_attributes__",
     "__firstlineno__",
