@@ -8,9 +8,10 @@ import annotated_types
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, validate_call
+from pydantic.dataclasses import dataclass
 
-from pstructs import PMap, PSet, m, pmap, pset, s
+from pstructs import PMap, PSet, PVector, m, pmap, pset, s, v
 from pstructs.interop.kinds import Kind, Shape
 from pstructs.testing import pmaps
 from support.interop_samples import MAPPINGS, SETS, annotation, every, sample
@@ -140,6 +141,34 @@ def test_nested_models_and_collections_are_validated() -> None:
         (("people", 1, "a", "name"), "string_type"),
         (("below", "x", "prices"), "missing"),
     ]
+
+
+class Node(BaseModel):
+    kids: PVector[Node] = v()
+    named: PMap[str, "Node"] = pmap()  # noqa: UP037
+    maybe: PMap[str, int] | None = None
+    either: PVector[int] | PMap[str, int] = v()
+
+
+def test_forward_references_and_unions_are_resolved() -> None:
+    node = Node(kids=[{"kids": [{}]}], named={"a": {"maybe": {"x": 1}}}, either={"q": 1})
+    assert node.kids == v(Node(kids=v(Node())))
+    assert node.named["a"].maybe == m(x=1) and node.maybe is None
+    assert type(node.either) is PMap and type(Node(either=[1]).either) is PVector
+    assert Node.model_validate_json(node.model_dump_json()) == node
+
+
+def test_functions_and_dataclasses_take_the_types() -> None:
+    @dataclass(frozen=True)
+    class Path:
+        steps: PVector[int]
+
+    @validate_call
+    def first(path: PVector[int]) -> int:
+        return path[0]
+
+    assert Path(["1"]) == Path(v(1)) and hash(Path([1])) == hash(Path(v(1)))
+    assert first(["7"]) == 7
 
 
 def test_a_generic_model_passes_its_argument_on() -> None:
