@@ -4,6 +4,8 @@
 or a checked collection, and registers a codec made of them: see `register_codec` for what that
 means. A record is saved as its name and a map from the names of its fields to their values, so
 that fields may be added later, with a default, and packs written before can still be read.
+
+The codecs, and what they import, are loaded when a class is registered, not with this module.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from typing import Any, NamedTuple, TypeVar
 from pstructs._checked_collections import CheckedPMap, CheckedPSet
 from pstructs._checked_types import CheckedType, get_types, restore_pickle
 from pstructs._checked_vector import CheckedPVector
-from pstructs._codecs import add_codec, check_codec, encoders
 from pstructs._core import MapRecord, PMap, PSet, PVector, Record
 from pstructs._field import PField
 from pstructs.errors import CodecError
@@ -101,6 +102,8 @@ def packable(name: str, *, key: bool | None = None) -> Callable[[_C], _C]:
         )
 
     def register(cls: _C) -> _C:
+        from pstructs._codecs import add_codec, check_codec
+
         check_codec(cls, name)
         plan = _plan(cls)
         if key and plan.key is None:
@@ -218,6 +221,8 @@ def _named_tuple_plan(cls: Any) -> _Plan:
 
 
 def _record_plan(cls: Any) -> _Plan:
+    from pstructs._codecs import encoders
+
     fields: dict[str, PField] = getattr(cls, "_pclass_fields", None) or cls._precord_fields
 
     def encode(value: Any) -> Any:

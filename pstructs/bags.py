@@ -200,7 +200,6 @@ def _of_counts(cls: type[PBag[Any]], counts: PMap[Any, int]) -> PBag[Any]:
 
 
 Hashable.register(PBag)
-_EMPTY: PBag[Any] = PBag()
 
 
 def pbag(elements: Iterable[_T]) -> PBag[_T]:
@@ -214,7 +213,7 @@ def pbag(elements: Iterable[_T]) -> PBag[_T]:
     Returns
     -------
     PBag
-        The one empty bag when there are none. *Cost*: O(n) for n elements; O(1) for a PBag.
+        *Cost*: O(n) for n elements; O(1) for a PBag.
 
     Examples
     --------
@@ -222,8 +221,7 @@ def pbag(elements: Iterable[_T]) -> PBag[_T]:
     >>> pbag("abba") == pbag("aabb")
     True
     """
-    bag = PBag(elements)
-    return bag if bag._size else _EMPTY
+    return PBag(elements)
 
 
 def b(*elements: _T) -> PBag[_T]:

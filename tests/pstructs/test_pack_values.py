@@ -263,7 +263,7 @@ def test_opaque_value_that_would_be_read_as_another_is_not_saved(value: Opaque) 
 
 
 def test_unknown_extension_type_is_opaque_and_saved_again_unchanged() -> None:
-    value = [Opaque(77, b"whatever"), Opaque(31, b"\xc1 not a message"), Opaque(12, b"")]
+    value = [Opaque(77, b"whatever"), Opaque(15, b"\xc1 not a message"), Opaque(12, b"")]
     back = loads(dumps(value))
     assert back == value
     assert root_message(back) == root_message(value)
