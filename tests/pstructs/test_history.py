@@ -23,36 +23,12 @@ from pstructs.errors import (
     PstructsError,
 )
 from support.history_model import check_history
+from support.history_states import State, Ticks, states
 from support.threads import run_together
-
-
-class State:
-    """A state that can be referred to weakly and says when it dies."""
-
-    def __init__(self, name: object = None, on_death: Any = None) -> None:
-        self.name, self.on_death = name, on_death
-
-    def __del__(self) -> None:
-        if self.on_death is not None:
-            self.on_death()
-
-
-class Ticks:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def numbers(history: History[Any]) -> list[int]:
     return [step.number for step in history]
-
-
-def states(history: History[Any]) -> list[Any]:
-    return [step.state for step in history.path()]
 
 
 # ---- undo, redo, branches
