@@ -348,9 +348,10 @@ evolver_persistent(PyObject *op, PyObject *Py_UNUSED(ignored))
         if (t == NULL) {
             return NULL;
         }
+        /* Busy until `origin` is what the tree is: to allocate may run the collector. */
         int rc = ps_rrb_own_trim(st, t);
-        e->busy = false;
         PyObject *made = rc < 0 ? NULL : ps_vector_new(st, ps_rrb_share(st, t));
+        e->busy = false;
         if (made == NULL) {
             return NULL;
         }
