@@ -104,7 +104,7 @@ view_subscript(PyObject *op, PyObject *index)
         n = PySlice_AdjustIndices(t.count, &start, &stop, step);
         PyObject *all = NULL, *list = NULL;
         /* The stretch that the slice covers, in its direction; then every step-th of it. */
-        Py_ssize_t last = start + (n - 1) * step;
+        Py_ssize_t last = n == 0 ? 0 : start + (n - 1) * step; /* step may be huge */
         Py_ssize_t lo = n == 0 ? 0 : step > 0 ? start : last;
         Py_ssize_t hi = n == 0 ? 0 : (step > 0 ? last : start) + 1;
         PyObject *it = ps_sorted_iterator_new(st, t, kind, lo, hi, step < 0);
