@@ -31,6 +31,23 @@ def test_sets_and_views_equal_a_sorted_view_of_the_same_elements() -> None:
     assert pmap({3: 4, 1: 2}).items() == items
 
 
+def test_items_are_compared_without_hashing_their_values() -> None:
+    """A set was made of the items: a list among the values was a TypeError."""
+    ours: Any = psortedmap({1: [], 2: 3}).items()
+    equal: list[Any] = [psortedmap({1: [], 2: 3}), pmap({1: [], 2: 3}), {1: [], 2: 3}]
+    for same in [mapping.items() for mapping in equal]:
+        assert ours == same
+        assert same == ours
+        assert ours <= same
+    unequal: list[Any] = [psortedmap({1: [5], 2: 3}), pmap({1: [5], 2: 3}), {1: 1, 2: 3}]
+    for other in [mapping.items() for mapping in unequal]:
+        assert ours != other
+        assert other != ours
+        assert not ours <= other
+    assert psortedmap({1: []}).items() < ours
+    assert {1: [], 2: 3, 4: 5}.items() > ours
+
+
 def test_an_evolver_takes_the_numbers_of_an_array_as_extend_of_the_vector_does() -> None:
     """It took numpy's own scalars, where a vector gets ints and floats."""
     numpy = pytest.importorskip("numpy")
