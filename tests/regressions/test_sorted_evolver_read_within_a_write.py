@@ -55,7 +55,7 @@ def test_a_reader_that_came_while_a_leaf_was_copied_finds_its_entry() -> None:
 
     key, value = Key(7), [7]
     gc.disable()
-    ballast = [[] for _ in range(2 * gc.get_threshold()[0])]
+    ballast: list[Any] = [[] for _ in range(2 * gc.get_threshold()[0])]
     gc.callbacks.append(collected)
     try:
         evolver[key] = value
