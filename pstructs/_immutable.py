@@ -55,7 +55,7 @@ def immutable(
     known = frozenset(names)
     frozen = [n for n in names if n.endswith("_")]
 
-    def set(self: Any, **kwargs: Any) -> Any:
+    def set(self: Any, /, **kwargs: Any) -> Any:
         """Return a tuple with other values for the members that are given."""
         if not kwargs:
             return self

@@ -253,6 +253,15 @@ class PClassEvolver:
             _factory_fields=self._evolver_changed, **self._evolver_data
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies would be filled by setattr, which is for fields.
+        state = self._evolver_dirty, set(self._evolver_changed)
+        return type(self), (self._evolver_original, dict(self._evolver_data)), state
+
+    def __setstate__(self, state: tuple[bool, Any]) -> None:
+        object.__setattr__(self, "_evolver_dirty", state[0])
+        object.__setattr__(self, "_evolver_changed", state[1])
+
     def __setattr__(self, key: str, value: Any) -> None:
         self.set(key, value)
 

@@ -371,7 +371,8 @@ insert_in_leaf(path *p, const splice *sp, splice *up)
         ps_node_drop_shell(p->st, copy);
         return -1;
     }
-    if (p->own[0] && last) {
+    /* Looked at again: a reader may have come while the copy was allocated. */
+    if (p->own[0] && last && Py_REFCNT(n) == 1) {
         n->datamap = 0;
         n->nodemap = 0;
         return 0;

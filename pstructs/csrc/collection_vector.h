@@ -53,6 +53,8 @@ PyObject *ps_vector_new(ps_state *st, ps_rrb t);
 /* The same for a subclass, or always a new object. */
 PyObject *ps_vector_new_of(ps_state *st, PyTypeObject *type, ps_rrb t);
 
+/* Whether source is an array of numbers, whose elements become Python's own numbers. */
+bool ps_is_number_array(PyObject *source);
 /* A tree of what source holds: shares an own vector's. 0 and an owned tree, or -1. */
 int ps_rrb_from_object(ps_state *st, PyObject *source, ps_rrb *out);
 /* *t, which nobody else owns, with the elements of source appended. 0, or -1: *t has got

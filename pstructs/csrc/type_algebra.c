@@ -315,8 +315,9 @@ ps_setlike_richcompare(PyObject *a, PyObject *b, int op)
     if (a == b) {
         return PyBool_FromLong(op == Py_EQ || op == Py_LE || op == Py_GE);
     }
-    if (ps_is_sorted(st, b)) { /* it knows how: its `in` goes by order, not by == */
-        Py_RETURN_NOTIMPLEMENTED;
+    if (ps_is_sorted(st, b) || Py_TYPE(b) == st->sorted_keys_view ||
+        Py_TYPE(b) == st->sorted_items_view) {
+        Py_RETURN_NOTIMPLEMENTED; /* it knows how: its `in` goes by order, not by == */
     }
     int rc = ps_is_any_set(st, b);
     if (rc <= 0) {

@@ -297,7 +297,10 @@ evolver_persistent(PyObject *op, PyObject *Py_UNUSED(ignored))
         if (e->tree.root) {
             ps_champ_publish(st, e->tree.root);
         }
+        /* Busy until `origin` is what the tree is: to allocate may run the collector. */
+        e->busy = true;
         PyObject *made = ps_collection_new(st, e->width, ps_tree_share(st, e->tree));
+        e->busy = false;
         if (made == NULL) {
             return NULL;
         }

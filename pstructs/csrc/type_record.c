@@ -550,8 +550,14 @@ field_value(PyObject *self, PyObject *name)
 {
     ps_state *st = ps_state_of_type(Py_TYPE(self));
     ps_layout *layout = st == NULL ? NULL : ps_layout_of(st, Py_TYPE(self));
-    Py_ssize_t i = layout == NULL ? -2 : find_field(layout, name);
-    return i < 0 ? NULL : *PS_FIELD_AT(self, &layout->fields[i]);
+    if (layout == NULL) {
+        return NULL;
+    }
+    Py_INCREF(layout); /* the name's __eq__ may give the class another one */
+    Py_ssize_t i = find_field(layout, name);
+    PyObject *value = i < 0 ? NULL : *PS_FIELD_AT(self, &layout->fields[i]);
+    Py_DECREF(layout);
+    return value;
 }
 
 static PyObject *

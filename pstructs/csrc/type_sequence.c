@@ -98,8 +98,8 @@ push_numbers(ps_state *st, const Py_buffer *view, const sink *to)
 }
 
 /* Whether iterating over the buffer of o is what iterating over o is. */
-static bool
-is_number_array(PyObject *o)
+bool
+ps_is_number_array(PyObject *o)
 {
     PyTypeObject *type = Py_TYPE(o);
     return type == &PyBytes_Type || type == &PyByteArray_Type || type == &PyMemoryView_Type ||
@@ -148,7 +148,7 @@ push_all(ps_state *st, PyObject *source, const sink *to)
         }
         return 0;
     }
-    if (is_number_array(source)) {
+    if (ps_is_number_array(source)) {
         Py_buffer view;
         if (PyObject_GetBuffer(source, &view, PyBUF_FULL_RO) < 0) {
             PyErr_Clear(); /* arrays of dates, say, have no buffer */

@@ -306,7 +306,10 @@ evolver_persistent(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (e->origin == NULL) {
         ps_bt_track_all(st, e->tree.root);
         PyTypeObject *type = e->tree.shape & PS_BT_MAP ? st->sorted_map : st->sorted_set;
+        /* Busy until `origin` is what the tree is: to allocate may run the collector. */
+        e->busy = true;
         PyObject *made = ps_sorted_new_of(st, type, ps_bt_share(st, e->tree), e->key);
+        e->busy = false;
         if (made == NULL) {
             return NULL;
         }

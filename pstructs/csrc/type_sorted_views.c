@@ -1,9 +1,9 @@
 /* type_sorted_views.c -- keys(), values() and items() of a PSortedMap: windows
  * without copies, in order, also by position.
  *
- * keys() and items() are Sets. Their operators and comparisons make a set of the view
- * first (a PSortedSet in the map's order of the keys, a PSet of the items) and leave the
- * rest to it: O(n). */
+ * keys() and items() are Sets. Their operators make a set of the view first (a PSortedSet in
+ * the map's order of the keys, a PSet of the items) and leave the rest to it, comparisons the
+ * same set of keys, and the items() of a PMap: O(n). */
 #include "sorted.h"
 
 static ps_state *
@@ -104,7 +104,7 @@ view_subscript(PyObject *op, PyObject *index)
         n = PySlice_AdjustIndices(t.count, &start, &stop, step);
         PyObject *all = NULL, *list = NULL;
         /* The stretch that the slice covers, in its direction; then every step-th of it. */
-        Py_ssize_t last = start + (n - 1) * step;
+        Py_ssize_t last = n == 0 ? 0 : start + (n - 1) * step; /* step may be huge */
         Py_ssize_t lo = n == 0 ? 0 : step > 0 ? start : last;
         Py_ssize_t hi = n == 0 ? 0 : (step > 0 ? last : start) + 1;
         PyObject *it = ps_sorted_iterator_new(st, t, kind, lo, hi, step < 0);
@@ -265,6 +265,21 @@ view_xor(PyObject *a, PyObject *b)
     return with_sets(a, b, PyNumber_Xor);
 }
 
+/* New reference: as as_set, but what stands for items() hashes no values: those of a PMap. */
+static PyObject *
+to_compare(PyObject *o)
+{
+    ps_state *st = setlike_state(o);
+    if (st == NULL || Py_TYPE(o) != st->sorted_items_view) {
+        return as_set(o);
+    }
+    PyObject *map =
+        PyObject_CallOneArg((PyObject *)st->map, (PyObject *)((ps_sorted_view *)o)->map);
+    PyObject *items = map == NULL ? NULL : PyObject_CallMethod(map, "items", NULL);
+    Py_XDECREF(map);
+    return items;
+}
+
 static PyObject *
 view_richcompare(PyObject *a, PyObject *b, int op)
 {
@@ -276,7 +291,7 @@ view_richcompare(PyObject *a, PyObject *b, int op)
     if (a == b) {
         return PyBool_FromLong(op == Py_EQ || op == Py_LE || op == Py_GE);
     }
-    PyObject *x = as_set(a), *y = x == NULL ? NULL : as_set(b);
+    PyObject *x = to_compare(a), *y = x == NULL ? NULL : to_compare(b);
     PyObject *result = y == NULL ? NULL : PyObject_RichCompare(x, y, op);
     Py_XDECREF(x);
     Py_XDECREF(y);

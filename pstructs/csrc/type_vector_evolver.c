@@ -154,7 +154,7 @@ delete_slice(ps_state *st, ps_vector_evolver *e, PyObject *slice)
         return replace(st, e, rc, made);
     }
     if (step < 0) {
-        start += (n - 1) * step;
+        start += n > 0 ? (n - 1) * step : 0; /* the step of an empty slice may be huge */
         step = -step;
     }
     ps_rrb left = ps_rrb_share(st, t);
@@ -234,7 +234,7 @@ evolver_extend(PyObject *op, PyObject *source)
 {
     ps_state *st = ps_final_state(op);
     ps_vector_evolver *e = (ps_vector_evolver *)op;
-    if (ps_is_vector(st, source) || e->tree.count == 0) {
+    if (ps_is_vector(st, source) || e->tree.count == 0 || ps_is_number_array(source)) {
         ps_rrb more, made;
         if (ps_rrb_from_object(st, source, &more) < 0) {
             return NULL;
@@ -348,9 +348,10 @@ evolver_persistent(PyObject *op, PyObject *Py_UNUSED(ignored))
         if (t == NULL) {
             return NULL;
         }
+        /* Busy until `origin` is what the tree is: to allocate may run the collector. */
         int rc = ps_rrb_own_trim(st, t);
-        e->busy = false;
         PyObject *made = rc < 0 ? NULL : ps_vector_new(st, ps_rrb_share(st, t));
+        e->busy = false;
         if (made == NULL) {
             return NULL;
         }
