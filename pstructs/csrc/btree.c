@@ -140,14 +140,20 @@ take(ps_state *st, ps_slot s, bool steal, bool *packed)
     return steal ? s : ps_slot_incref(st, s);
 }
 
+int
+ps_bt_raise_too_high(void)
+{
+    PyErr_SetString(PyExc_OverflowError, "a sorted collection is too high for its number of "
+                                         "entries; verify the pack that it comes from");
+    return -1;
+}
+
 ps_node *
 ps_bt_make(ps_state *st, int shape, int height, const ps_bt_item *items, int n, bool steal)
 {
     int width = height ? 1 : ps_bt_width(shape);
-    if (PS_UNLIKELY(height >
-                    PS_BT_MAX_HEIGHT - 2)) { /* only from packs that are thin on purpose */
-        PyErr_SetString(PyExc_OverflowError, "a sorted collection is too high for its number of "
-                                             "entries; verify the pack that it comes from");
+    if (PS_UNLIKELY(height > PS_BT_MAX_HEIGHT - 2)) {
+        ps_bt_raise_too_high();
         return NULL;
     }
     ps_bt_kind kind = items[0].kind;
@@ -449,10 +455,12 @@ quick_behind(ps_node *n, const ps_bt_probe *p, int lo, int hi)
     while (lo < hi) {
         int mid = (lo + hi) / 2;
         ps_slot child = ps_bt_children(n)[mid];
-        if (ps_slot_is_packed(child) || ps_slot_is_packed(ps_bt_min(ps_slot_node(child)))) {
+        ps_slot min = ps_slot_is_packed(child) ? child : ps_bt_min(ps_slot_node(child));
+        /* That words are those of strs is what a pack says. */
+        if (ps_slot_is_packed(min) || !PyUnicode_CheckExact(ps_slot_obj(min))) {
             return -1;
         }
-        if (ps_bt_compare_str(p->key, ps_slot_obj(ps_bt_min(ps_slot_node(child)))) < 0) {
+        if (ps_bt_compare_str(p->key, ps_slot_obj(min)) < 0) {
             hi = mid;
         }
         else {

@@ -165,6 +165,8 @@ typedef struct {
     ps_bt_kind kind;
 } ps_bt_item;
 
+/* The OverflowError for trees from packs that are thin on purpose, -1. */
+int ps_bt_raise_too_high(void);
 /* Node of n >= 1 items, untracked. It takes new references, or with `steal` the items' own. */
 ps_node *ps_bt_make(ps_state *st, int shape, int height, const ps_bt_item *items, int n,
                     bool steal);

@@ -83,6 +83,9 @@ static int
 close_first(ps_bt_builder *b, int level, int n)
 {
     ps_bt_item *row, item;
+    if (PS_UNLIKELY(level + 1 >= PS_BT_MAX_HEIGHT)) {
+        return ps_bt_raise_too_high();
+    }
     if (need_row(b, level + 1) < 0 || (b->n[level + 1] == 2 * most(level + 1) &&
                                        close_first(b, level + 1, most(level + 1)) < 0)) {
         return -1;

@@ -165,8 +165,9 @@ splice_node(path *p, int h, const splice *sp, splice *up)
     up->first = h < p->top ? p->at[h + 1] : 0;
     up->cut = 1;
     up->n = 0;
-    if (h < p->top && !p->right[h] && m < most(h) / 2) {
-        /* Not on the right spine: a last child's parent has another child before it. */
+    if (h < p->top && !p->right[h] && m < most(h) / 2 && ps_bt_size(p->node[h + 1]) > 1) {
+        /* An only child stands off the right spine in packs that are thin on purpose; it stays
+         * small, and goes when it is empty. */
         ps_node *parent = p->node[h + 1];
         left = up->first == ps_bt_size(parent) - 1;
         up->first -= left;
