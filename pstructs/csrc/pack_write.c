@@ -473,7 +473,7 @@ encode_entries(ps_writer *w, const ps_node *n, int width, parts *t)
     return 0;
 }
 
-static int
+static PS_NOINLINE int
 write_heap_node(ps_writer *w, ps_node *n, int width, int level, place *at, uint64_t *count)
 {
     int result = -1;
@@ -536,7 +536,7 @@ done:
 
 /* ---- copying records of packs that may not be imported */
 
-static int
+static PS_NOINLINE int
 copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
 {
     int result = -1, width = r->kind + 1;

@@ -119,6 +119,22 @@ encode_sorted_leaf(ps_writer *w, const ps_node *n, array_parts *t, uint64_t star
 
 /* ---- nodes */
 
+/* Not on the C stack, where nodes of nested collections stand one upon the other. NULL with an
+ * exception; give it to PyMem_RawFree. */
+static array_parts *
+parts_new(uint8_t kind, int level, uint64_t count)
+{
+    array_parts *t = PyMem_RawCalloc(1, sizeof *t);
+    if (t == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    t->kind = kind;
+    t->level = (uint8_t)level;
+    t->count = count;
+    return t;
+}
+
 /* Elements below child i of an inner node with `count` below it. */
 static uint64_t
 child_count(ps_node *n, uint8_t kind, int level, uint64_t count, uint32_t i)
@@ -156,41 +172,45 @@ ps_write_array_node(ps_writer *w, ps_node *n, uint8_t kind, int level, uint64_t 
 {
     int result = -1;
     bool vector = kind == PS_ARRAY_VECTOR;
-    array_parts t = {.kind = kind, .level = (uint8_t)level, .count = count};
+    array_parts *t = parts_new(kind, level, count);
     size_t mark = w->n_jobs;
     uint64_t arena_mark = w->arena.len, start = w->scratch.len;
     bool outer_refs = w->encoder.has_refs;
-    t.n = vector ? n->datamap : (uint32_t)ps_bt_size(n);
+    if (t == NULL) {
+        return -1;
+    }
+    t->n = vector ? n->datamap : (uint32_t)ps_bt_size(n);
     w->encoder.has_refs = false;
     if (level == 0) {
-        t.n_entries = t.n;
-        t.form = vector ? 0 : (uint8_t)ps_bt_node_shape(n);
-        if ((vector ? encode_vector_leaf(w, n, &t, start) : encode_sorted_leaf(w, n, &t, start)) <
+        t->n_entries = t->n;
+        t->form = vector ? 0 : (uint8_t)ps_bt_node_shape(n);
+        if ((vector ? encode_vector_leaf(w, n, t, start) : encode_sorted_leaf(w, n, t, start)) <
             0) {
             goto done;
         }
     }
     else {
-        t.n_children = t.n;
+        t->n_children = t->n;
         if (!vector) {
-            t.form = (uint8_t)(ps_bt_node_shape(n) | ps_bt_node_kind(n) << 4);
-            t.n_entries = 1;
+            t->form = (uint8_t)(ps_bt_node_shape(n) | ps_bt_node_kind(n) << 4);
+            t->n_entries = 1;
             if (add_message(w, ps_bt_min(n), true, NULL) < 0) {
                 goto done;
             }
-            t.ends[0] = w->scratch.len - start;
+            t->ends[0] = w->scratch.len - start;
         }
         bool has_refs = w->encoder.has_refs;
-        if (write_children(w, n, level, &t) < 0) {
+        if (write_children(w, n, level, t) < 0) {
             goto done;
         }
         w->encoder.has_refs = has_refs;
         ps_image_flush(w, mark, arena_mark);
     }
-    result = ps_image_add_array(w, &t, start, w->encoder.has_refs, NULL, at);
+    result = ps_image_add_array(w, t, start, w->encoder.has_refs, NULL, at);
 done:
     w->scratch.len = start;
     w->encoder.has_refs = outer_refs;
+    PyMem_RawFree(t);
     return result;
 }
 
@@ -207,12 +227,12 @@ ps_write_vector(ps_writer *w, const ps_rrb *t, place *at)
         {t->root, PS_A_BODY, (int)(t->shift / PS_BITS), (uint64_t)t->body},
         {t->tail, PS_A_TAIL, 0, (uint64_t)(t->count - t->body - (Py_ssize_t)t->n_head)},
     };
-    array_parts top = {
-        .kind = PS_ARRAY_VECTOR,
-        .level = (uint8_t)(PS_A_TOP | piece[1].level),
-        .count = (uint64_t)t->count,
-        .has_sizes = true,
-    };
+    array_parts *top = parts_new(PS_ARRAY_VECTOR, PS_A_TOP | piece[1].level, (uint64_t)t->count);
+    int result = -1;
+    if (top == NULL) {
+        return -1;
+    }
+    top->has_sizes = true;
     size_t mark = w->n_jobs;
     uint64_t arena_mark = w->arena.len, start = w->scratch.len, end = 0;
     for (int i = 0; i < 3; i++) {
@@ -220,19 +240,23 @@ ps_write_vector(ps_writer *w, const ps_rrb *t, place *at)
             continue;
         }
         if (ps_write_slot(w, piece[i].slot, PS_ARRAY_VECTOR, piece[i].level,
-                          &top.children[top.n_children], &piece[i].count) < 0) {
-            return -1;
+                          &top->children[top->n_children], &piece[i].count) < 0) {
+            goto done;
         }
-        top.form |= piece[i].mask;
-        top.sizes[top.n_children++] = end += piece[i].count;
+        top->form |= piece[i].mask;
+        top->sizes[top->n_children++] = end += piece[i].count;
     }
     ps_image_flush(w, mark, arena_mark);
-    if (top.n_children == 1) {
-        *at = top.children[0];
-        return 0;
+    if (top->n_children == 1) {
+        *at = top->children[0];
+        result = 0;
+        goto done;
     }
-    top.n = top.n_children;
-    return ps_image_add_array(w, &top, start, false, NULL, at);
+    top->n = top->n_children;
+    result = ps_image_add_array(w, top, start, false, NULL, at);
+done:
+    PyMem_RawFree(top);
+    return result;
 }
 
 /* ---- copying records of packs that may not be imported */
@@ -244,39 +268,38 @@ ps_copy_array_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
     uint64_t start = w->scratch.len, counts[PS_WIDTH];
     bool has_refs = false, vector = r->kind == PS_ARRAY_VECTOR;
     bool numbers = vector && r->n_children == 0 && r->form != PS_A_MESSAGES;
-    array_parts t = {
-        .kind = r->kind,
-        .level = r->level,
-        .form = r->form,
-        .n = r->n_children ? r->n_children : (uint32_t)r->count,
-        .n_entries = r->n_entries,
-        .n_children = r->n_children,
-        .has_sizes = r->sizes != NULL,
-        .count = r->count,
-    };
+    array_parts *t = parts_new(r->kind, r->level, r->count);
+    if (t == NULL) {
+        return -1;
+    }
+    t->form = r->form;
+    t->n = r->n_children ? r->n_children : (uint32_t)r->count;
+    t->n_entries = r->n_entries;
+    t->n_children = r->n_children;
+    t->has_sizes = r->sizes != NULL;
     const char *wrong = r->n_children ? ps_array_counts(r, counts) : NULL;
-    for (uint32_t i = 0; wrong == NULL && i < t.n_entries; i++) {
-        t.ends[i] = ps_record_end(r, i);
-        if (t.ends[i] > r->length || (i && t.ends[i] < t.ends[i - 1])) {
+    for (uint32_t i = 0; wrong == NULL && i < t->n_entries; i++) {
+        t->ends[i] = ps_record_end(r, i);
+        if (t->ends[i] > r->length || (i && t->ends[i] < t->ends[i - 1])) {
             wrong = "an entry leaves its record";
         }
     }
     if (wrong != NULL) {
         ps_pack_damaged(w->st, pack, r->offset, wrong);
-        return -1;
+        goto done;
     }
     if (numbers
             ? ps_buf_add(&w->scratch, r->content, (size_t)r->length) < 0
             : ps_copy_messages(w, pack, r->offset, r->content, (size_t)r->length, &has_refs) < 0) {
         goto done;
     }
-    for (uint32_t i = 0; i < t.n_children; i++) {
+    for (uint32_t i = 0; i < t->n_children; i++) {
         ps_pack *target;
         ps_ref child = ps_record_child(r, i);
         uint64_t below;
         if (ps_pack_follow(w->st, pack, r->offset, child, &target) < 0 ||
             ps_copy_record(w, target, child.offset, r->kind, ps_array_child_level(r, i),
-                           &t.children[i], &below) < 0) {
+                           &t->children[i], &below) < 0) {
             goto done;
         }
         if (below != counts[i]) {
@@ -284,11 +307,12 @@ ps_copy_array_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
                             "a node has another count than its parent says");
             goto done;
         }
-        t.sizes[i] = counts[i] + (vector && i ? t.sizes[i - 1] : 0);
-        t.words[i] = vector ? 0 : (int64_t)ps_load64(r->words + 8 * (uint64_t)i);
+        t->sizes[i] = counts[i] + (vector && i ? t->sizes[i - 1] : 0);
+        t->words[i] = vector ? 0 : (int64_t)ps_load64(r->words + 8 * (uint64_t)i);
     }
-    result = ps_image_add_array(w, &t, start, has_refs, r->at + PS_R_DIGEST, at);
+    result = ps_image_add_array(w, t, start, has_refs, r->at + PS_R_DIGEST, at);
 done:
     w->scratch.len = start;
+    PyMem_RawFree(t);
     return result;
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from pstructs import pmap
+from pstructs import pmap, psortedmap, pvector
 from pstructs.packs import PackWriter, dumps, loads
 
 
@@ -28,3 +31,28 @@ def test_shallow_ones_are_saved_in_full() -> None:
         value = pmap({"a": value})
     assert loads(dumps(value)) == value
     assert PackWriter(value).new_records > 100
+
+
+VECTOR = pvector(range(40_000))
+SORTED = psortedmap((i, i) for i in range(30_000))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x: pvector([x]),
+        lambda x: psortedmap({1: x}),
+        lambda x: VECTOR.set(15, x),
+        lambda x: SORTED.set(9, x),
+    ],
+)
+def test_saving_vectors_and_trees_that_nest_deep_in_opened_packs_raises(
+    wrap: Callable[[Any], Any],
+) -> None:
+    # What one save may nest is bounded, but what it wraps may have been opened.
+    value: Any = None
+    with pytest.raises(RecursionError, match="nest deeper than"):
+        for _ in range(30):
+            for _ in range(150):
+                value = wrap(value)
+            value = loads(dumps(value), trusted=True)

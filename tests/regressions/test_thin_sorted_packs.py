@@ -67,7 +67,8 @@ def thin(levels: int) -> bytes:
     forge = Forge()
     chains = [forge.chain(forge.leaf(10 * i, 10 * i + 10), levels) for i in range(1, 12, 2)]
     halves = [
-        forge.inner(levels + 1, *part) for part in (chains[:1], chains[1:2], chains[2:4], chains[4:])
+        forge.inner(levels + 1, *part)
+        for part in (chains[:1], chains[1:2], chains[2:4], chains[4:])
     ]
     return forge.pack(forge.inner(levels + 2, *halves))
 
