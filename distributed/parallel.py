@@ -128,7 +128,7 @@ def map_reduce(
     ShareError
         The packs can't be reached, or the time is up.
     Exception
-        What `map_fn` or `reduce_fn` raised; the other tasks are cancelled.
+        What `map_fn` or `reduce_fn` raised. Tasks that have begun end by themselves.
 
     Notes
     -----
@@ -181,23 +181,25 @@ def _run_here(parts: list[Partition[C]], map_fn: Callable[[C], R]) -> Generator[
 def _run(
     ray: Any, parts: list[Partition[C]], map_fn: Callable[[C], R], timeout: float
 ) -> Generator[R, None, None]:
-    """Yield the results in the order of the parts; whatever happens, no task is left behind."""
+    """Yield the results in the order of the parts.
+
+    Tasks that take too long are cancelled. After an error the others are left to end by themselves:
+    Ray 2.60 stops the whole driver when a task ends in the moment in which it is cancelled.
+    """
     until = time.monotonic() + timeout
     function = ray.put(map_fn)  # once, not once a task
     task = ray.remote(_apply)
     waiting = [task.remote(part, function) for part in parts]
-    try:
-        while waiting:
-            try:
-                result = ray.get(waiting[0], timeout=max(0.0, until - time.monotonic()))
-            except ray.exceptions.GetTimeoutError as error:
-                raise ShareError(
-                    f"map_reduce: {len(waiting)} of {len(parts)} parts are not done after "
-                    f"{timeout:g} s. Give it a larger timeout=, or see whether the cluster has "
-                    "free CPUs."
-                ) from error
-            del waiting[0]
-            yield result
-    finally:
-        for ref in waiting:
-            ray.cancel(ref)
+    while waiting:
+        try:
+            result = ray.get(waiting[0], timeout=max(0.0, until - time.monotonic()))
+        except ray.exceptions.GetTimeoutError as error:
+            for ref in waiting:
+                ray.cancel(ref)
+            raise ShareError(
+                f"map_reduce: {len(waiting)} of {len(parts)} parts are not done after "
+                f"{timeout:g} s. Give it a larger timeout=, or see whether the cluster has "
+                "free CPUs."
+            ) from error
+        del waiting[0]
+        yield result
