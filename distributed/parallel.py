@@ -183,8 +183,8 @@ def _run(
 ) -> Generator[R, None, None]:
     """Yield the results in the order of the parts.
 
-    Tasks that take too long are cancelled. After an error the others are left to end by themselves:
-    Ray 2.60 stops the whole driver when a task ends in the moment in which it is cancelled.
+    Tasks that take too long are cancelled. After an error the others are left to end by
+    themselves: Ray 2.60 stops the whole driver when a task ends while it is cancelled.
     """
     until = time.monotonic() + timeout
     function = ray.put(map_fn)  # once, not once a task
