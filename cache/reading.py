@@ -1,0 +1,141 @@
+"""`Reading`: the methods of a store that find versions and read their values."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any, cast
+
+from pstructs.cache.opened import OpenStore
+from pstructs.cache.version import Version, VersionName
+from pstructs.cache.versions import Versions
+from pstructs.errors import PackError, StoreDamagedError
+
+if TYPE_CHECKING:
+    from pstructs import Diff
+
+__all__ = ["Reading"]
+
+
+class Reading(OpenStore):
+    """Finds versions and reads their values."""
+
+    def version(self, name: VersionName = "main") -> Version:
+        """Return the version that `name` means: a number, an id's beginning, a head, `main~3`.
+
+        Raises
+        ------
+        MissingVersionError
+            When there is none; the message says what there is.
+        """
+        with self._folder.errors:
+            return self._catalog.find(self._con(), name)
+
+    def load(self, version: VersionName = "main") -> Any:
+        """Return the value of a version, read in place from its pack.
+
+        Parameters
+        ----------
+        version : Version, int or str
+            A version, its number, its id or the first digits of it (4 or more), a head, or
+            steps back from one of these, as in `"main~3"`. A text of up to 7 decimal digits is
+            a number; a head's name goes before an id.
+
+        Raises
+        ------
+        MissingVersionError
+            When there is none; the message says what there is.
+        StoreDamagedError
+            When its row or pack is damaged. Nodes are checked when they are first read, so
+            later reads of the value can raise `DamagedPackError`.
+
+        Notes
+        -----
+        *Cost*: O(1).
+
+        Examples
+        --------
+        >>> import tempfile, pstructs
+        >>> from pstructs.cache import SnapshotStore
+        >>> with tempfile.TemporaryDirectory() as folder, SnapshotStore(folder) as store:
+        ...     for n in (1, 2, 3):
+        ...         _ = store.save(pstructs.m(n=n))
+        ...     store.load("main~2")["n"], store.load(2)["n"]
+        (1, 2)
+        """
+        found = self.version(version)
+        try:
+            with self._folder.errors:
+                pack = self._folder.open_pack(bytes.fromhex(found.pack))
+                if pack.root_digest.hex() != found.root:
+                    raise StoreDamagedError(
+                        f"the pack has the root {pack.root_digest.hex()}, not {found.root}"
+                    )
+                return pack.root()
+        except (PackError, StoreDamagedError) as error:
+            raise StoreDamagedError(
+                f"{self.path}: {found} can't be read: {error}. Run verify() to see how far the "
+                "damage goes, and restore the store from a copy"
+            ) from error
+
+    def log(self, head: VersionName = "main", limit: int | None = None) -> list[Version]:
+        """Return the history of a head or version, the newest first.
+
+        Parameters
+        ----------
+        head : Version, int or str
+            Where to start; see `load`.
+        limit : int, optional
+            How many versions to return at most.
+
+        Returns
+        -------
+        list of Version
+            Empty for `"main"` in a store without versions.
+
+        Notes
+        -----
+        *Cost*: O(versions returned).
+        """
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit is a number of versions, got {limit}")
+        with self._folder.errors:
+            con = self._con()
+            if head == "main" and not self._catalog.last_number(con) and not self.heads():
+                return []
+            start = self._catalog.find(con, head)
+            found: list[Version] = []
+            todo, seen = [(-start.number, start)], {start.id}
+            while todo and (limit is None or len(found) < limit):
+                version = heapq.heappop(todo)[1]
+                found.append(version)
+                for which, parent in enumerate(version.parents):
+                    if parent not in seen:
+                        seen.add(parent)
+                        before = self._catalog.parent(con, version, which)
+                        heapq.heappush(todo, (-before.number, before))
+            return found
+
+    def heads(self) -> dict[str, Version]:
+        """Return all heads and the versions that they are at, by name."""
+        with self._folder.errors:
+            con = self._con()
+            catalog = self._catalog
+            return {head.name: catalog.find(con, head.name) for head in catalog.heads(con)}
+
+    @property
+    def versions(self) -> Versions:
+        """All versions of the store as a sequence, the oldest first."""
+        self._con()
+        return Versions(self._folder)
+
+    def diff(self, a: VersionName, b: VersionName) -> Diff[Any, Any]:
+        """Return what changed from version `a` to version `b`: `pstructs.diff` of their values.
+
+        Notes
+        -----
+        *Cost*: O(changes · log n): what both versions share is skipped.
+        """
+        from pstructs import diff
+
+        # what a version holds is known to its user only: no overload of diff fits better than any
+        return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))
