@@ -7,7 +7,11 @@
 The transaction makes the version: everything that it needs is on the disk before, and as long as
 it has not happened, nobody sees anything. A crash in between leaves at most a file with a pending
 row (pending.py). A write that fails takes back what it made; after a sync that failed, what is on
-the disk is unknown, so the handle takes no more writes.
+the disk is unknown, so no handle that is open then takes more writes (folder.py).
+
+With `durable="commit"` the transaction is on the disk before anyone sees it. With `"group"` it is
+not: those who commit at the same time sync together afterwards (syncing.py), and each returns when
+that is done.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pstructs.cache import pending
 from pstructs.cache.catalog import Draft, Head
@@ -24,7 +28,11 @@ from pstructs.cache.folder import Folder
 from pstructs.cache.version import Version
 from pstructs.errors import HeadMovedError, StoreClosedError, StoreError
 
-__all__ = ["ANY", "AnyVersion", "Committer", "Expected"]
+__all__ = ["ANY", "DURABLE", "AnyVersion", "Committer", "Durable", "Expected"]
+
+#: What a save promises when it returns.
+Durable: TypeAlias = Literal["commit", "group", "none"]
+DURABLE: Final[tuple[Durable, ...]] = ("commit", "group", "none")
 
 
 class AnyVersion:
@@ -46,18 +54,28 @@ class Committer:
     Parameters
     ----------
     folder : Folder
-    sync : bool
-        Whether a version is on the disk before it is acknowledged.
+    durable : {"commit", "group", "none"}
     """
 
-    def __init__(self, folder: Folder, *, sync: bool) -> None:
-        self.folder, self.catalog, self.sync = folder, folder.catalog, sync
-        self.poison: str | None = None
+    def __init__(self, folder: Folder, durable: Durable) -> None:
+        self.folder, self.catalog, self.durable = folder, folder.catalog, durable
+        self._failures = folder.failures
+
+    @property
+    def sync(self) -> bool:
+        """Whether what is acknowledged is on the disk."""
+        return self.durable != "none"
+
+    @property
+    def poison(self) -> str | None:
+        """Why there are no more writes; None while there are."""
+        return None if self.folder.failures == self._failures else self.folder.failure
 
     def check(self) -> None:
         """Raise after a failed sync."""
-        if self.poison is not None:
-            raise StoreClosedError(self.poison)
+        poison = self.poison
+        if poison is not None:
+            raise StoreClosedError(poison)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -66,14 +84,19 @@ class Committer:
             with self.folder.errors:
                 yield
         except StoreClosedError as error:
-            self.poison = str(error)
+            if self.poison is None:
+                self.folder.failed(str(error))
             raise
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock, for a commit without a pack."""
-        with self.guard(), self.folder.transaction(sync=self.sync) as con:
-            yield con
+        """Hold the write lock; what was written is as durable as saves are when this ends."""
+        with self.guard():
+            with self.folder.transaction(sync=self.durable == "commit") as con:
+                yield con
+            if self.durable == "group":
+                self.folder.group.wait()
+            self.check()  # a sync of another thread may have failed: of what this one stands on
 
     def save(
         self, draft: Draft, image: memoryview, expected: Expected
@@ -111,7 +134,7 @@ class Committer:
     ) -> Version:
         """Make the version; `waits`: its pack has a pending row."""
         folder = self.folder
-        with folder.transaction(sync=self.sync) as con:
+        with self.transaction() as con:
             at = self.catalog.head(con, draft.head)
             if expected is not ANY:
                 self.check_expected(con, draft.head, at, expected)
