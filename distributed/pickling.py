@@ -108,11 +108,11 @@ def enable(
 
 def _reduce(value: PMap[Any, Any] | PSet[Any]) -> tuple[Any, ...] | str:
     """What Ray's pickler writes for a collection (exact types only, never a subclass)."""
-    from pstructs.distributed.handle import share_again
+    from pstructs.distributed.handle import share
 
     if len(value) >= SETTINGS.entries and sending():
         try:
-            handle = share_again(value)
+            handle = share(value)
         except (UnsavableError, ShareError) as error:
             log.warning(
                 "a collection of %d entries can't be shared and is pickled whole: %s",
