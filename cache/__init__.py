@@ -6,8 +6,21 @@
 
 from __future__ import annotations
 
+from pstructs.cache.branching import HeadMove, Reflog, TagInfo
+from pstructs.cache.history import ValueChange
+from pstructs.cache.merging import Transaction
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.verify import VerifyReport
 from pstructs.cache.version import Version, VersionName
 
-__all__ = ["SnapshotStore", "VerifyReport", "Version", "VersionName"]
+__all__ = [
+    "HeadMove",
+    "Reflog",
+    "SnapshotStore",
+    "TagInfo",
+    "Transaction",
+    "ValueChange",
+    "VerifyReport",
+    "Version",
+    "VersionName",
+]

@@ -236,18 +236,18 @@ class Catalog(Refs):
         """
         if isinstance(name, Version):
             found = self.by_id(con, bytes.fromhex(name.id))
-            return found or self._missing(con, f"{name} is not in this store")
+            return found or self.missing(con, f"{name} is not in this store")
         if isinstance(name, bool) or not isinstance(name, int | str):
             kind = type(name).__name__
             raise TypeError(f"a version is named by a Version, an int or a str, got {kind}")
         if isinstance(name, int):
             found = self.by_number(con, int(name))
-            return found or self._missing(con, f"there is no version {name}")
+            return found or self.missing(con, f"there is no version {name}")
         base, steps = split_steps(name)
         version = self._find_base(con, base)
         for done in range(steps):
             if not version.parents:
-                self._missing(con, f"{name!r} is before the first version: {base!r} is {done} up")
+                self.missing(con, f"{name!r} is before the first version: {base!r} is {done} up")
             version = self.parent(con, version)
         return version
 
@@ -266,20 +266,21 @@ class Catalog(Refs):
             return version
         if base.isdecimal() and base.isascii() and len(base) < 8:
             found = self.by_number(con, int(base))
-            return found or self._missing(con, f"there is no version {base}")
+            return found or self.missing(con, f"there is no version {base}")
         if not re.fullmatch(r"[0-9a-f]{4,32}", base):
-            self._missing(con, f"there is no head or tag {base!r}")
+            self.missing(con, f"there is no head or tag {base!r}")
         low = bytes.fromhex(base.ljust(2 * ID_BYTES, "0"))
         high = bytes.fromhex(base.ljust(2 * ID_BYTES, "f"))
         rows = con.execute(_VERSION + "id BETWEEN ? AND ? LIMIT 2", (low, high)).fetchall()
         if not rows:
-            self._missing(con, f"there is no head, tag or version {base!r}")
+            self.missing(con, f"there is no head, tag or version {base!r}")
         if len(rows) > 1:
             both = " and ".join(self._version(row).id for row in rows)
-            self._missing(con, f"{base!r} could be {both}: give more digits")
+            self.missing(con, f"{base!r} could be {both}: give more digits")
         return self._version(rows[0])
 
-    def _missing(self, con: sqlite3.Connection, problem: str) -> NoReturn:
+    def missing(self, con: sqlite3.Connection, problem: str) -> NoReturn:
+        """Raise the error that says what was not found, and what there is."""
         last = self.last_number(con)
         heads = ", ".join(repr(head.name) for head in self.heads(con)[:10])
         has = (

@@ -20,7 +20,8 @@ class Reading(OpenStore):
     """Finds versions and reads their values."""
 
     def version(self, name: VersionName = "main") -> Version:
-        """Return the version that `name` means: a number, an id's beginning, a head, `main~3`.
+        """Return the version that `name` means: a number, an id's beginning, a head, a tag,
+        `main~3`.
 
         Raises
         ------
@@ -36,9 +37,9 @@ class Reading(OpenStore):
         Parameters
         ----------
         version : Version, int or str
-            A version, its number, its id or the first digits of it (4 or more), a head, or
-            steps back from one of these, as in `"main~3"`. A text of up to 7 decimal digits is
-            a number; a head's name goes before an id.
+            A version, its number, its id or the first digits of it (4 or more), a head, a tag,
+            or steps back from one of these, as in `"main~3"`. A text of up to 7 decimal digits is
+            a number; a head's or tag's name goes before an id.
 
         Raises
         ------
@@ -62,7 +63,10 @@ class Reading(OpenStore):
         ...     store.load("main~2")["n"], store.load(2)["n"]
         (1, 2)
         """
-        found = self.version(version)
+        return self._load(self.version(version))
+
+    def _load(self, found: Version) -> Any:
+        """Return the value of a version whose row has been read."""
         try:
             with self._folder.errors:
                 pack = self._folder.open_pack(bytes.fromhex(found.pack))

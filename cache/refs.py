@@ -20,7 +20,7 @@ import sqlite3
 import time
 from typing import Any, NamedTuple, NoReturn
 
-from pstructs.errors import StoreDamagedError
+from pstructs.errors import NameTakenError, StoreDamagedError
 
 __all__ = ["SCHEMA", "TAG", "Head", "Move", "Refs", "Tag", "seal"]
 
@@ -145,7 +145,9 @@ class Refs:
         now: int,
         action: str,
     ) -> None:
-        """Move a head, and write down in the reflog that it moved."""
+        """Move a head, or make it, and write that down in the reflog."""
+        if at is None:
+            self._check_free(con, name)
         old, moves, now = self._next(con, name, at, now)
         head = (name, number, vid, moves, now)
         con.execute(
@@ -192,7 +194,8 @@ class Refs:
     def add_tag(
         self, con: sqlite3.Connection, name: str, number: int, vid: bytes, message: str | None
     ) -> None:
-        """Make a tag, whose name is free."""
+        """Make a tag."""
+        self._check_free(con, name)
         _, moves, now = self._next(con, TAG + name, None, time.time_ns())
         tag = (name, number, vid, now, message)
         con.execute(
@@ -206,6 +209,19 @@ class Refs:
         _, moves, now = self._next(con, TAG + tag.name, None, time.time_ns())
         con.execute("DELETE FROM pstructs_tag WHERE name = ?", (tag.name,))
         self._write_down(con, (TAG + tag.name, moves, tag.id, None, now, "delete"))
+
+    def _check_free(self, con: sqlite3.Connection, name: str) -> None:
+        """Raise unless a new head or tag may be called `name`."""
+        taken: tuple[tuple[str, Head | Tag | None], ...] = (
+            ("head", self.head(con, name)),
+            ("tag", self.tag(con, name)),
+        )
+        for what, found in taken:
+            if found is not None:
+                raise NameTakenError(
+                    f"{self.path}: there is a {what} {name!r} already, at version {found.number}; "
+                    f"choose another name, or delete the {what} first (delete_{what})"
+                )
 
     # ---- the reflog
     def _move(self, row: tuple[Any, ...]) -> Move:
