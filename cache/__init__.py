@@ -1,26 +1,46 @@
-"""The cache layer: snapshots of persistent collections on disk.
+"""The cache layer: snapshots of persistent collections on disk, and cached results.
 
-`SnapshotStore` keeps versions in a folder. It needs the `cache` extra (`pip install
-"pstructs[cache]"`): diskcache holds the small packs and the catalog, in SQLite.
+`SnapshotStore` keeps versions in a folder, for good. `TieredCache` and `memoize` keep results
+that can be computed again, in memory and on disk. It needs the `cache` extra (`pip install
+"pstructs[cache]"`): diskcache holds small packs, results and the catalog, in SQLite, and
+cachetools what is in memory.
 """
 
 from __future__ import annotations
 
 from pstructs.cache.branching import HeadMove, Reflog, TagInfo
+from pstructs.cache.digests import Digest, digest
+from pstructs.cache.entry import Entry
 from pstructs.cache.history import ValueChange
+from pstructs.cache.memoize import FunctionInfo, Memoized, memoize
+from pstructs.cache.memory import MemoryTier
 from pstructs.cache.merging import Transaction
+from pstructs.cache.ondisk import DiskTier
 from pstructs.cache.store import SnapshotStore
+from pstructs.cache.tiered import TieredCache
+from pstructs.cache.tiers import Tier, TierInfo
 from pstructs.cache.verify import VerifyReport
 from pstructs.cache.version import Version, VersionName
 
 __all__ = [
+    "Digest",
+    "DiskTier",
+    "Entry",
+    "FunctionInfo",
     "HeadMove",
+    "Memoized",
+    "MemoryTier",
     "Reflog",
     "SnapshotStore",
     "TagInfo",
+    "Tier",
+    "TierInfo",
+    "TieredCache",
     "Transaction",
     "ValueChange",
     "VerifyReport",
     "Version",
     "VersionName",
+    "digest",
+    "memoize",
 ]
