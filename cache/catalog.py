@@ -60,6 +60,7 @@ _COLUMNS = (
     " write_id, sum"
 )
 _VERSION = f"SELECT {_COLUMNS} FROM pstructs_version WHERE "
+_ID_AND_TIME = "SELECT id, time FROM pstructs_version WHERE number = ?"
 _INSERT = f"INSERT INTO pstructs_version ({_COLUMNS}) VALUES ({', '.join('?' * 14)})"
 
 
@@ -84,6 +85,9 @@ class Catalog(Refs):
     def _version(self, row: tuple[Any, ...]) -> Version:
         if row[-1] != seal(self.store, "version", *row[:-1]):
             self.damaged(f"the catalog's row of version {row[0]!r:.40} is damaged")
+        return self._as_version(row)
+
+    def _as_version(self, row: tuple[Any, ...]) -> Version:
         number, vid, parents, time_ns, message, head, pack, root, nbytes, entries = row[:10]
         back, meta, write_id, _ = row[10:]
         try:
@@ -208,10 +212,10 @@ class Catalog(Refs):
         number = self.last_number(con) + 1
         parents, now = b"", time.time_ns()
         if at is not None:
-            before = self.by_number(con, at.number)
-            if before is None or before.id != at.id.hex():
+            before = con.execute(_ID_AND_TIME, (at.number,)).fetchone()
+            if before is None or before[0] != at.id:
                 self.damaged(f"head {at.name!r} is at version {at.number}, which is missing")
-            parents, now = at.id, max(now, before.time + 1)
+            parents, now = at.id, max(now, at.time + 1, before[1] + 1)
         for other in others:
             parents, now = parents + bytes.fromhex(other.id), max(now, other.time + 1)
         vid = self.version_id(draft, parents, now)
@@ -223,7 +227,7 @@ class Catalog(Refs):
         sealed = (*row, seal(self.store, "version", *row))
         con.execute(_INSERT, sealed)
         self.move(con, head, at, number, vid, now, action)
-        return self._version(sealed)
+        return self._as_version(sealed)
 
     # ---- names of versions
     def find(self, con: sqlite3.Connection, name: VersionName) -> Version:

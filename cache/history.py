@@ -83,6 +83,7 @@ class _Walk:
     ) -> None:
         self.catalog, self.con, self.load, self.path = catalog, con, load, path
         self.seen: set[str] = set()
+        self.last: Any = None  # as long as it is there, so are the packs that it has opened
         self.heap: list[tuple[int, str, Version, Any]] = []
 
     def add(self, version: Version, value: Any) -> None:
@@ -91,7 +92,8 @@ class _Walk:
             heapq.heappush(self.heap, (-version.time, version.id, version, value))
 
     def value(self, version: Version) -> Any:
-        return look_up(self.load(version), self.path)
+        self.last = self.load(version)
+        return look_up(self.last, self.path)
 
     def changes(self, start: Version) -> Iterator[ValueChange]:
         self.add(start, self.value(start))
@@ -181,7 +183,8 @@ class _Blame:
 
     def step(self) -> None:
         version, keys, rest = self.todo.pop(heapq.heappop(self.heap)[1])
-        value = look_up(self.load(version), self.path)
+        whole = self.load(version)
+        value = look_up(whole, self.path)
         own: set[Any] | None = None  # what all parents so far have otherwise; None: everything
         for which in range(len(version.parents)):
             parent = self.catalog.parent(self.con, version, which)

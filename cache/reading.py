@@ -6,6 +6,7 @@ import heapq
 from typing import TYPE_CHECKING, Any, cast
 
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.refs import snapshot
 from pstructs.cache.version import Version, VersionName
 from pstructs.cache.versions import Versions
 from pstructs.errors import PackError, StoreDamagedError
@@ -142,4 +143,5 @@ class Reading(OpenStore):
         from pstructs import diff
 
         # what a version holds is known to its user only: no overload of diff fits better than any
-        return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))
+        with self._folder.errors, snapshot(self._con()):
+            return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))

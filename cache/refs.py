@@ -15,14 +15,16 @@ halving.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from pstructs.errors import NameTakenError, StoreDamagedError
 
-__all__ = ["SCHEMA", "TAG", "Head", "Move", "Refs", "Tag", "seal"]
+__all__ = ["SCHEMA", "TAG", "Head", "Move", "Refs", "Tag", "seal", "snapshot"]
 
 SCHEMA = (
     "CREATE TABLE pstructs_head"
@@ -53,6 +55,22 @@ _NAMES = (
 def seal(store: bytes, *columns: Any) -> bytes:
     """Return the 8-byte checksum of a row: of its table's name and all its columns."""
     return hashlib.blake2b(repr(columns).encode(), digest_size=8, key=store).digest()
+
+
+@contextlib.contextmanager
+def snapshot(con: sqlite3.Connection) -> Iterator[None]:
+    """See one state of the store in all that is read in here, whoever writes meanwhile.
+
+    Many reads are faster, too: each alone would take and give back SQLite's lock for readers.
+    """
+    own = not con.in_transaction
+    if own:
+        con.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if own and con.in_transaction:
+            con.execute("COMMIT")
 
 
 class Head(NamedTuple):
@@ -262,15 +280,9 @@ class Refs:
         self, con: sqlite3.Connection, select: str
     ) -> tuple[list[tuple[Any, ...]], dict[str, bytes | None]]:
         """Return all rows of names and what the reflog says is there, as of one moment."""
-        own = not con.in_transaction
-        if own:  # one state of the store for both statements
-            con.execute("BEGIN")
-        try:
+        with snapshot(con):
             rows = con.execute(select + " ORDER BY name").fetchall()
             known = self.names_in_reflog(con)
-        finally:
-            if own and con.in_transaction:
-                con.execute("COMMIT")
         return rows, {name: new for name, new in known.items() if new is not None}
 
     def _next(
