@@ -92,8 +92,10 @@ class _Walk:
             heapq.heappush(self.heap, (-version.time, version.id, version, value))
 
     def value(self, version: Version) -> Any:
-        self.last = self.load(version)
-        return look_up(self.last, self.path)
+        whole = self.load(version)
+        found = look_up(whole, self.path)
+        self.last = whole
+        return found
 
     def changes(self, start: Version) -> Iterator[ValueChange]:
         self.add(start, self.value(start))
