@@ -8,10 +8,13 @@ cachetools what is in memory.
 
 from __future__ import annotations
 
+from pstructs.cache.branching import HeadMove, Reflog, TagInfo
 from pstructs.cache.digests import Digest, digest
 from pstructs.cache.entry import Entry
+from pstructs.cache.history import ValueChange
 from pstructs.cache.memoize import FunctionInfo, Memoized, memoize
 from pstructs.cache.memory import MemoryTier
+from pstructs.cache.merging import Transaction
 from pstructs.cache.ondisk import DiskTier
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.tiered import TieredCache
@@ -24,12 +27,17 @@ __all__ = [
     "DiskTier",
     "Entry",
     "FunctionInfo",
+    "HeadMove",
     "Memoized",
     "MemoryTier",
+    "Reflog",
     "SnapshotStore",
+    "TagInfo",
     "Tier",
     "TierInfo",
     "TieredCache",
+    "Transaction",
+    "ValueChange",
     "VerifyReport",
     "Version",
     "VersionName",

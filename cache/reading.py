@@ -6,6 +6,7 @@ import heapq
 from typing import TYPE_CHECKING, Any, cast
 
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.refs import snapshot
 from pstructs.cache.version import Version, VersionName
 from pstructs.cache.versions import Versions
 from pstructs.errors import PackError, StoreDamagedError
@@ -20,7 +21,8 @@ class Reading(OpenStore):
     """Finds versions and reads their values."""
 
     def version(self, name: VersionName = "main") -> Version:
-        """Return the version that `name` means: a number, an id's beginning, a head, `main~3`.
+        """Return the version that `name` means: a number, an id's beginning, a head, a tag,
+        `main~3`.
 
         Raises
         ------
@@ -36,9 +38,9 @@ class Reading(OpenStore):
         Parameters
         ----------
         version : Version, int or str
-            A version, its number, its id or the first digits of it (4 or more), a head, or
-            steps back from one of these, as in `"main~3"`. A text of up to 7 decimal digits is
-            a number; a head's name goes before an id.
+            A version, its number, its id or the first digits of it (4 or more), a head, a tag,
+            or steps back from one of these, as in `"main~3"`. A text of up to 7 decimal digits is
+            a number; a head's or tag's name goes before an id.
 
         Raises
         ------
@@ -62,7 +64,10 @@ class Reading(OpenStore):
         ...     store.load("main~2")["n"], store.load(2)["n"]
         (1, 2)
         """
-        found = self.version(version)
+        return self._load(self.version(version))
+
+    def _load(self, found: Version) -> Any:
+        """Return the value of a version whose row has been read."""
         try:
             with self._folder.errors:
                 pack = self._folder.open_pack(bytes.fromhex(found.pack))
@@ -138,4 +143,5 @@ class Reading(OpenStore):
         from pstructs import diff
 
         # what a version holds is known to its user only: no overload of diff fits better than any
-        return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))
+        with self._folder.errors, snapshot(self._con()):
+            return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))

@@ -32,6 +32,7 @@ __all__ = [
     "MissingPathError",
     "MissingStepError",
     "MissingVersionError",
+    "NameTakenError",
     "PackError",
     "PstructsError",
     "ReentryError",
@@ -150,6 +151,10 @@ class FutureStoreError(StoreError):
 
 class MissingVersionError(StoreError, LookupError):
     """No version, head or tag has this name."""
+
+
+class NameTakenError(StoreError, ValueError):
+    """There is a head or tag of this name already."""
 
 
 class HeadMovedError(StoreError):
