@@ -6,8 +6,19 @@
 
 from __future__ import annotations
 
+from pstructs.cache.collecting import CollectReport
+from pstructs.cache.expiring import ExpireReport
+from pstructs.cache.marks import Mark
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.verify import VerifyReport
 from pstructs.cache.version import Version, VersionName
 
-__all__ = ["SnapshotStore", "VerifyReport", "Version", "VersionName"]
+__all__ = [
+    "CollectReport",
+    "ExpireReport",
+    "Mark",
+    "SnapshotStore",
+    "VerifyReport",
+    "Version",
+    "VersionName",
+]

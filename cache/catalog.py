@@ -56,6 +56,7 @@ _COLUMNS = (
 )
 _VERSION = f"SELECT {_COLUMNS} FROM pstructs_version WHERE "
 _HEAD = "SELECT name, number, id, moves, sum FROM pstructs_head"
+_RETIRED = "SELECT 1 FROM pstructs_retired WHERE pack = ?"
 # jumps from name to name through the index: one step a head, not one a move
 _NAMES = (
     "WITH RECURSIVE names(name) AS (SELECT min(name) FROM pstructs_reflog UNION ALL"
@@ -217,6 +218,11 @@ class Catalog:
             if before is None or before.id != at.id.hex():
                 self.damaged(f"head {at.name!r} is at version {at.number}, which is missing")
             parents, now = at.id, max(now, before.time + 1)
+        if con.execute(_RETIRED, (draft.pack,)).fetchone():
+            raise MissingVersionError(
+                f"{self.path}: the value that was to be brought back was given up meanwhile; "
+                "nothing was saved"
+            )
         vid = self.version_id(draft, parents, now)
         message, head, pack, root, nbytes, entries, back = draft
         row = (

@@ -76,20 +76,26 @@ class Committer:
             yield con
 
     def save(
-        self, draft: Draft, image: memoryview, expected: Expected
+        self, draft: Draft, image: memoryview, imports: tuple[bytes, ...], expected: Expected
     ) -> tuple[Version, str | bytes]:
-        """Store a pack and commit the version that is its root; return where the pack is, too."""
+        """Store a pack and commit the version that is its root; return where the pack is, too.
+
+        Raises
+        ------
+        RetiredPackError
+            When the pack points into one that was retired meanwhile.
+        """
         disk, uuid = self.folder.disk, draft.pack
         with self.guard():
             if len(image) < ROW_LIMIT:
                 blob = bytes(image)
                 columns = disk.write(uuid, blob, sync=False)
-                return self._commit(draft, columns, expected, waits=False), blob
+                return self._commit(draft, columns, imports, expected, waits=False), blob
             with self.folder.transaction(sync=False) as con:
                 pending.add(con, uuid)
             try:
                 columns = disk.write(uuid, image, sync=self.sync)
-                version = self._commit(draft, columns, expected, waits=True)
+                version = self._commit(draft, columns, imports, expected, waits=True)
             except (StoreClosedError, SyncError):
                 raise  # it can't be known what is on the disk: a sweep will see
             except BaseException:
@@ -107,11 +113,18 @@ class Committer:
                 self.folder.disk.remove(self.folder.disk.filename(uuid)[0])
 
     def _commit(
-        self, draft: Draft, columns: Columns, expected: Expected, *, waits: bool
+        self,
+        draft: Draft,
+        columns: Columns,
+        imports: tuple[bytes, ...],
+        expected: Expected,
+        *,
+        waits: bool,
     ) -> Version:
         """Make the version; `waits`: its pack has a pending row."""
         folder = self.folder
         with folder.transaction(sync=self.sync) as con:
+            folder.retired.check_imports(con, imports)
             at = self.catalog.head(con, draft.head)
             if expected is not ANY:
                 self.check_expected(con, draft.head, at, expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, cast
 
+from pstructs.cache.marks import check_value
 from pstructs.cache.opened import OpenStore
 from pstructs.cache.version import Version, VersionName
 from pstructs.cache.versions import Versions
@@ -44,6 +45,8 @@ class Reading(OpenStore):
         ------
         MissingVersionError
             When there is none; the message says what there is.
+        ExpiredVersionError
+            When there was one, and its value was given up (`expire`).
         StoreDamagedError
             When its row or pack is damaged. Nodes are checked when they are first read, so
             later reads of the value can raise `DamagedPackError`.
@@ -62,7 +65,18 @@ class Reading(OpenStore):
         ...     store.load("main~2")["n"], store.load(2)["n"]
         (1, 2)
         """
-        found = self.version(version)
+        self._con()
+        with self._folder.using():
+            return self._read(self._readable(version))
+
+    def _readable(self, name: VersionName) -> Version:
+        """Look up a version whose value is there."""
+        con = self._con()
+        found = self._catalog.find(con, name)
+        check_value(self._catalog, con, found)
+        return found
+
+    def _read(self, found: Version) -> Any:
         try:
             with self._folder.errors:
                 pack = self._folder.open_pack(bytes.fromhex(found.pack))

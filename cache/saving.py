@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from pstructs.cache.catalog import Draft
 from pstructs.cache.commit import ANY, AnyVersion, Expected
+from pstructs.cache.marks import check_value
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.retired import RetiredPackError
 from pstructs.cache.version import Version, VersionName, check_head_name
 from pstructs.errors import MissingVersionError, PackError, StoreError
 from pstructs.packs import PackWriter
@@ -94,11 +96,16 @@ class Saving(OpenStore):
         if message is not None and not _is_utf8(message):
             raise ValueError(f"a message can't hold lone surrogates, as {message!r:.200} does")
         wanted = self._expected(head, expected)
-        writer = PackWriter(value, importable=self._folder.owns)
-        image = writer.image
         entries = len(value) if isinstance(value, Sized) else None
-        draft = Draft(message, head, writer.uuid, writer.root_digest, len(image), entries)
-        version, where = self._committer.save(draft, image, wanted)
+        for importable in (self._folder.owns, self._folder.keeps, None):
+            writer = PackWriter(value, importable=importable)
+            image = writer.image
+            draft = Draft(message, head, writer.uuid, writer.root_digest, len(image), entries)
+            try:
+                version, where = self._committer.save(draft, image, writer.imports, wanted)
+                break
+            except RetiredPackError:  # what is written next does not need the retired packs
+                _log.info("%s: a save pointed into retired packs; writing it anew", self.path)
         try:
             writer.adopt(self._folder.adopt(draft.pack, where))
         except (PackError, StoreError, OSError):
@@ -166,12 +173,13 @@ class Saving(OpenStore):
                 raise MissingVersionError(
                     f"{self.path}: nothing to undo, {now} is the first version of {head!r}"
                 )
+            check_value(catalog, con, target)
             origin = self._origin(con, target)
             draft = Draft(
                 f"undo: back to {origin}",
                 head,
-                bytes.fromhex(origin.pack),
-                bytes.fromhex(origin.root),
+                bytes.fromhex(target.pack),  # where the origin's was, if that has expired
+                bytes.fromhex(target.root),
                 0,
                 origin.entries,
                 bytes.fromhex(origin.id),

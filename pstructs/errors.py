@@ -13,10 +13,12 @@ __all__ = [
     "CodecError",
     "DamagedPackError",
     "EvolverBusyError",
+    "ExpiredVersionError",
     "ForeignPackError",
     "FuturePackError",
     "FutureStoreError",
     "HeadMovedError",
+    "HeldVersionError",
     "HistoryBusyError",
     "HistoryEndError",
     "HistoryError",
@@ -144,6 +146,14 @@ class FutureStoreError(StoreError):
 
 class MissingVersionError(StoreError, LookupError):
     """No version, head or tag has this name."""
+
+
+class ExpiredVersionError(MissingVersionError):
+    """The value of a version was given up; the message says when and why."""
+
+
+class HeldVersionError(StoreError):
+    """A version is under a legal hold, and what was asked would take its value away."""
 
 
 class HeadMovedError(StoreError):

@@ -1,0 +1,255 @@
+"""`Keeping`: the methods of a store that decide what stays, and give back space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pstructs.cache import marks
+from pstructs.cache.collecting import CollectReport, collect
+from pstructs.cache.expiring import ExpireReport, expire, plan
+from pstructs.cache.marks import Kind, Mark
+from pstructs.cache.opened import OpenStore
+from pstructs.cache.retention import Policy
+from pstructs.cache.version import Version, VersionName, check_head_name
+from pstructs.errors import MissingVersionError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+__all__ = ["Keeping"]
+
+
+class Keeping(OpenStore):
+    """Lets versions expire, pins and holds them, and collects what is left over."""
+
+    # ---- expiry
+    def expire(
+        self,
+        policy: Policy,
+        dry_run: bool = False,
+        head: str | None = None,
+        now: int | None = None,
+    ) -> ExpireReport:
+        """Give up the values of all versions that `policy` does not keep.
+
+        The versions stay in the log, and loading one raises `ExpiredVersionError`. Heads, tags,
+        pins and holds always stay. Space is given back by `gc`.
+
+        Parameters
+        ----------
+        policy : Policy
+            What stays; see `pstructs.cache.retention.keep`. It judges the versions that were
+            saved to each head by themselves.
+        dry_run : bool
+            True only says what would expire.
+        head : str, optional
+            Judge only versions that were saved to this head.
+        now : int, optional
+            The present in nanoseconds since 1970, for policies by age; by default the clock's.
+
+        Returns
+        -------
+        ExpireReport
+
+        Raises
+        ------
+        MissingVersionError
+            When there is no such head.
+        StoreFullError, StoreClosedError
+
+        Notes
+        -----
+        *Cost*: O(versions).
+
+        Examples
+        --------
+        >>> import tempfile, pstructs
+        >>> from pstructs.cache import SnapshotStore
+        >>> from pstructs.cache.retention import keep
+        >>> with tempfile.TemporaryDirectory() as folder, SnapshotStore(folder) as store:
+        ...     for n in range(5):
+        ...         _ = store.save(pstructs.m(n=n))
+        ...     _ = store.pin(1, "the first one")
+        ...     report = store.expire(keep(last=2))
+        ...     [version.number for version in report.expired], report.kept[1]
+        ([2, 3], "pinned as 'the first one'")
+        """
+        self._writable()
+        if not isinstance(policy, Policy):
+            raise TypeError(
+                f"policy is a Policy, as keep(last=10) makes one, got {type(policy).__name__}"
+            )
+        if dry_run:
+            with self._snapshot() as con:
+                self._check_head(con, head)
+                return plan(self._folder, con, policy, head, now)
+        with self._committer.transaction() as con:
+            self._check_head(con, head)
+            return expire(self._folder, con, policy, head, now)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """One state of the catalog, for several statements that only read."""
+        with self._folder.errors:
+            con = self._con()
+            con.execute("BEGIN")
+            try:
+                yield con
+            finally:
+                con.execute("ROLLBACK")
+
+    def _check_head(self, con: sqlite3.Connection, head: str | None) -> None:
+        if head is not None and self._catalog.head(con, check_head_name(head)) is None:
+            names = ", ".join(repr(found.name) for found in self._catalog.heads(con)[:10])
+            raise MissingVersionError(
+                f"{self.path}: there is no head {head!r}; there are {names or 'none yet'}"
+            )
+
+    # ---- pins and holds
+    def pin(self, version: VersionName, name: str) -> Version:
+        """Keep a version from expiring until `unpin`; return it.
+
+        Parameters
+        ----------
+        version : Version, int or str
+        name : str
+            What it is kept for; a version can have any number of pins.
+
+        Raises
+        ------
+        MissingVersionError, ExpiredVersionError
+            When there is no such version, or its value was given up.
+
+        Notes
+        -----
+        *Cost*: O(1).
+        """
+        return self._mark(version, "pin", name)
+
+    def unpin(self, version: VersionName, name: str) -> Version:
+        """Take a pin away; return the version.
+
+        Raises
+        ------
+        MissingVersionError
+            When there is no such version or pin.
+        """
+        return self._unmark(version, "pin", name)
+
+    def hold(self, version: VersionName, name: str) -> Version:
+        """Put a version under a legal hold; return it.
+
+        Until `release_hold` it neither expires, nor can anything be erased from it.
+
+        Parameters
+        ----------
+        version : Version, int or str
+        name : str
+            What it is held for; a version can be under several holds.
+
+        Raises
+        ------
+        MissingVersionError, ExpiredVersionError
+            When there is no such version, or its value was given up.
+
+        Notes
+        -----
+        *Cost*: O(1).
+        """
+        return self._mark(version, "hold", name)
+
+    def release_hold(self, version: VersionName, name: str) -> Version:
+        """Release a legal hold; return the version.
+
+        Raises
+        ------
+        MissingVersionError
+            When there is no such version or hold.
+        """
+        return self._unmark(version, "hold", name)
+
+    @property
+    def marks(self) -> list[Mark]:
+        """All pins and holds, by version."""
+        with self._folder.errors:
+            return marks.marks(self._catalog, self._con())
+
+    def _mark(self, name: VersionName, kind: Kind, label: str) -> Version:
+        self._writable()
+        _check_label(label)
+        with self._committer.transaction() as con:
+            version = self._catalog.find(con, name)
+            marks.check_value(self._catalog, con, version)
+            marks.add_mark(self._catalog, con, version.number, kind, label)
+        return version
+
+    def _unmark(self, name: VersionName, kind: Kind, label: str) -> Version:
+        self._writable()
+        _check_label(label)
+        with self._committer.transaction() as con:
+            version = self._catalog.find(con, name)
+            if not marks.drop_mark(con, version.number, kind, label):
+                there = [str(m) for m in marks.marks(self._catalog, con) if m[0] == version.number]
+                raise MissingVersionError(
+                    f"{self.path}: {version} has no {kind} {label!r}; it is "
+                    f"{', '.join(there) or 'neither pinned nor held'}"
+                )
+        return version
+
+    # ---- collection
+    def gc(self, grace: int = 0) -> CollectReport:
+        """Give back the space of packs that no version needs any more.
+
+        Such a pack is retired first, and removed when `grace` more versions were saved and
+        when no process has the store open that may need it, be it now or in a later call of
+        `gc`. Nobody waits for anybody: readers and writers go on meanwhile.
+
+        Parameters
+        ----------
+        grace : int
+            How many versions have to be saved after a pack was retired before it is removed.
+            Readers are safe with 0; more gives time to programs that copy the folder meanwhile.
+
+        Returns
+        -------
+        CollectReport
+
+        Raises
+        ------
+        StoreDamagedError
+            When anything is damaged that tells what is needed; then nothing was collected.
+        StoreFullError, StoreClosedError
+
+        Notes
+        -----
+        *Cost*: O(packs + versions), most of it while others go on writing.
+
+        Examples
+        --------
+        >>> import tempfile, pstructs
+        >>> from pstructs.cache import SnapshotStore
+        >>> from pstructs.cache.retention import keep
+        >>> with tempfile.TemporaryDirectory() as folder, SnapshotStore(folder) as store:
+        ...     _ = store.save(pstructs.m(a=1))
+        ...     _ = store.save(pstructs.m(b=2))
+        ...     _ = store.expire(keep(last=1))
+        ...     store.gc().removed
+        1
+        """
+        self._writable()
+        if isinstance(grace, bool) or not isinstance(grace, int):
+            raise TypeError(f"grace is a number of versions, got {type(grace).__name__}")
+        if grace < 0:
+            raise ValueError(f"grace is a number of versions, got {grace}")
+        return collect(self._folder, self._committer, grace)
+
+
+def _check_label(label: object) -> None:
+    if not isinstance(label, str):
+        raise TypeError(f"the name of a pin or hold is a str, got {type(label).__name__}")
+    if not 1 <= len(label) <= 200 or not label.isprintable():
+        raise ValueError(
+            f"{label!r:.220} can't name a pin or hold: use 1 to 200 printable characters"
+        )

@@ -1,0 +1,345 @@
+"""Expiry, pins, holds and collection, in one process."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pstructs import pmap
+from pstructs.cache import SnapshotStore
+from pstructs.cache.retention import KeepLast, KeepPeriods, KeepWithin, keep
+from pstructs.errors import (
+    ExpiredVersionError,
+    MissingVersionError,
+    StoreClosedError,
+    StoreDamagedError,
+)
+
+MANY = {n: f"{n:030}" for n in range(3000)}  # a pack of this is a file
+
+
+def files(store: SnapshotStore) -> set[str]:
+    return set(os.listdir(os.path.join(store.path, "packs")))
+
+
+def unrelated(store: SnapshotStore, count: int, head: str = "main") -> list[Any]:
+    """Save versions that share nothing, each with a file of its own."""
+    values = [pmap({k: f"{n} {v}" for k, v in MANY.items()}) for n in range(count)]
+    for value in values:
+        store.save(value, head=head)
+    return [dict(value) for value in values]
+
+
+# ---------------------------------------------------------------- expiry
+
+
+def test_an_expired_version_says_when_and_why_and_stays_in_the_log(store: SnapshotStore) -> None:
+    for n in range(4):
+        store.save(pmap({"n": n}))
+    report = store.expire(keep(last=2))
+    assert [version.number for version in report.expired] == [1, 2]
+    with pytest.raises(ExpiredVersionError, match=r"version 1 .*expired at .* \(KeepLast"):
+        store.load(1)
+    assert [version.number for version in store.log()] == [4, 3, 2, 1]
+    assert store.version(1).number == 1
+    assert [store.load(n)["n"] for n in (3, 4)] == [2, 3]
+    assert store.verify().versions == 4
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_a_dry_run_is_the_real_run(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    folder = tmp_path_factory.mktemp("s")
+    with SnapshotStore(folder, durable="none") as store:
+        heads = data.draw(st.lists(st.sampled_from(["main", "side", "x"]), min_size=1, max_size=9))
+        for n, head in enumerate(heads):
+            store.save(pmap({"n": n}), head=head)
+        for number in data.draw(st.sets(st.integers(1, len(heads)), max_size=3)):
+            data.draw(st.sampled_from([store.pin, store.hold]))(number, "why")
+        policy = data.draw(
+            st.one_of(
+                st.builds(KeepLast, st.integers(0, 4)),
+                st.builds(KeepPeriods, st.just("hour"), st.integers(0, 2)),
+                st.builds(KeepWithin, st.timedeltas(timedelta(0), timedelta(seconds=1))),
+            )
+        )
+        head = data.draw(st.sampled_from([None, *heads]))
+        now = store.versions[-1].time + data.draw(st.integers(0, 10**9))
+        loadable = list(store.versions)
+        dry = store.expire(policy, dry_run=True, head=head, now=now)
+        assert [store.load(v)["n"] for v in loadable] == [v.number - 1 for v in loadable]
+        real = store.expire(policy, head=head, now=now)
+        assert dry == real
+        gone = {v.number for v in real.expired}
+        assert gone | real.kept.keys() == {v.number for v in loadable}
+        assert not gone & real.kept.keys()
+        for version in loadable:
+            if version.number in gone:
+                with pytest.raises(ExpiredVersionError):
+                    store.load(version)
+            else:
+                store.load(version)
+        assert store.expire(policy, head=head, now=now).expired == ()
+
+
+def test_heads_pins_and_holds_stay_whatever_the_policy(store: SnapshotStore) -> None:
+    for n in range(5):
+        store.save(pmap({"n": n}), head="main" if n < 4 else "side")
+    store.pin(1, "release")
+    store.hold("2", "case 7")
+    assert [str(mark) for mark in store.marks] == ["pinned as 'release'", "held by 'case 7'"]
+    report = store.expire(KeepLast(0))
+    assert [version.number for version in report.expired] == [3]
+    assert report.kept == {
+        1: "pinned as 'release'",
+        2: "held by 'case 7'",
+        4: "head 'main'",
+        5: "head 'side'",
+    }
+    store.unpin(1, "release")
+    store.release_hold(2, "case 7")
+    assert [version.number for version in store.expire(KeepLast(0)).expired] == [1, 2]
+
+
+def test_policies_judge_each_head_by_itself(store: SnapshotStore) -> None:
+    for n in range(6):
+        store.save(pmap({"n": n}), head=["main", "side"][n % 2])
+    report = store.expire(keep(last=2), dry_run=True)
+    assert [version.number for version in report.expired] == [1, 2]
+    report = store.expire(keep(last=2), head="side")
+    assert [version.number for version in report.expired] == [2]
+    assert report.kept[1] == "saved to head 'main'"
+
+
+def test_pins_are_for_versions_that_are_there(store: SnapshotStore) -> None:
+    store.save(pmap({"n": 1}))
+    store.save(pmap({"n": 2}))
+    store.expire(keep(last=1))
+    with pytest.raises(ExpiredVersionError):
+        store.pin(1, "late")
+    with pytest.raises(MissingVersionError, match="neither pinned nor held"):
+        store.unpin(2, "never")
+    with pytest.raises(MissingVersionError, match="no head 'mian'"):
+        store.expire(keep(last=1), head="mian")
+    with pytest.raises(ValueError, match="printable"):
+        store.pin(2, "")
+    with pytest.raises(TypeError, match="Policy"):
+        store.expire(3)  # type: ignore[arg-type]
+
+
+def test_undo_does_not_bring_back_an_expired_value(store: SnapshotStore) -> None:
+    for n in range(3):
+        store.save(pmap({"n": n}))
+    store.expire(keep(last=1))
+    with pytest.raises(ExpiredVersionError):
+        store.undo()
+    assert store.load()["n"] == 2
+
+
+def test_a_value_that_an_undo_brought_back_outlives_its_first_version(
+    store: SnapshotStore,
+) -> None:
+    values = unrelated(store, 2)
+    store.undo()
+    store.expire(KeepLast(1))
+    store.gc()
+    assert dict(store.load()) == values[0]
+    store.save(pmap({"n": 1}))
+    assert store.undo().number == 5
+    assert dict(store.load()) == values[0]
+    store.verify()
+
+
+# ---------------------------------------------------------------- collection
+
+
+def test_gc_removes_what_no_version_needs(store: SnapshotStore) -> None:
+    values = unrelated(store, 4)
+    assert len(files(store)) == 4
+    store.expire(keep(last=2))
+    report = store.gc()
+    assert (report.retired, report.removed, report.waiting) == (2, 2, 0)
+    assert report.nbytes > 2 * 30 * len(MANY)
+    assert len(files(store)) == 2
+    assert [dict(store.load(n)) for n in (3, 4)] == values[2:]
+    assert store.gc().retired == 0
+    assert store.verify().unlisted == ()
+
+
+def test_gc_keeps_the_old_packs_that_new_versions_stand_on(store: SnapshotStore) -> None:
+    value = pmap(MANY)
+    store.save(value)
+    for n in range(20):
+        value = value.set(n, "new")
+        store.save(value)
+    store.expire(keep(last=1))
+    store.gc()
+    assert store.load() == value
+    store.verify()
+
+
+def test_grace_is_counted_in_versions(store: SnapshotStore) -> None:
+    unrelated(store, 2)
+    store.expire(keep(last=1))
+    assert store.gc(grace=2).waiting == 1
+    store.save(pmap({"n": 1}))
+    assert store.gc(grace=2).removed == 0
+    store.save(pmap({"n": 2}))
+    assert store.gc(grace=2).removed == 1
+    with pytest.raises(ValueError, match="grace"):
+        store.gc(grace=-1)
+
+
+def test_a_loaded_value_stays_readable_and_keeps_what_it_needs(store: SnapshotStore) -> None:
+    values = unrelated(store, 1)
+    base = store.load(1)
+    store.save(base.set("x", 1))
+    store.save(pmap({"n": 1}))
+    del base
+    gc.collect()
+    loaded = store.load(2)  # its pack points into that of version 1, which is not open
+    store.expire(keep(last=1))
+    report = store.gc()
+    assert report.retired == 2 and report.waiting == 2
+    assert report.readers, "it says who needs them"
+    assert dict(loaded) == {**values[0], "x": 1}
+    del loaded
+    gc.collect()
+    assert store.gc().removed == 2
+    assert files(store) == set()
+
+
+def test_a_value_outlives_the_handle_and_the_collection(folder: Path) -> None:
+    store = SnapshotStore(folder)
+    values = unrelated(store, 2)
+    store.save(store.load(1).set("x", 1), head="side")
+    store.save(pmap(), head="side")
+    loaded = store.load(3)
+    store.close()
+    with SnapshotStore(folder) as other:
+        other.expire(KeepLast(0))
+        assert other.gc().waiting == 2
+    assert dict(loaded) == {**values[0], "x": 1}
+
+
+def test_a_save_from_a_retired_version_is_written_whole(store: SnapshotStore) -> None:
+    """The classic way to lose data: a new pack that points into one that is being collected."""
+    values = unrelated(store, 1)
+    loaded = store.load(1)
+    store.save(pmap({"n": 1}))
+    store.expire(keep(last=1))
+    assert store.gc().retired == 1
+    version = store.save(loaded.set("x", 1))
+    assert version.nbytes > 30 * len(MANY), "nothing of the retired pack was pointed into"
+    del loaded
+    gc.collect()
+    assert store.gc().removed == 1
+    assert dict(store.load()) == {**values[0], "x": 1}
+    smaller = store.save(store.load().set("y", 2))
+    assert smaller.nbytes < 5000
+    store.verify()
+
+
+@pytest.mark.parametrize("many", [True, False], ids=["file", "row"])
+def test_packs_retired_between_encoding_and_commit_are_not_pointed_into(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    contents: dict[Any, Any] = MANY if many else {n: n for n in range(500)}
+    store.save(pmap(contents))
+    loaded = store.load(1)
+    store.save(pmap({"n": 1}))
+    save, calls = store._committer.save, []
+
+    def late(*args: Any) -> Any:
+        if not calls:  # the pack is encoded; now the ground goes
+            store.expire(keep(last=1))
+            assert store.gc().retired == 1
+        calls.append(args[2])
+        return save(*args)
+
+    monkeypatch.setattr(store._committer, "save", late)
+    store.save(loaded.set("x", 1))
+    assert [len(imports) for imports in calls] == [1, 0]
+    del loaded
+    gc.collect()
+    assert store.gc().removed == 1
+    assert dict(store.load()) == {**contents, "x": 1}
+    assert store.verify().unlisted == ()
+
+
+def test_gc_collects_nothing_when_a_needed_pack_is_damaged(store: SnapshotStore) -> None:
+    unrelated(store, 3)
+    store.expire(keep(last=2))
+    name = f"{store.version(3).pack}.pack"
+    path = Path(store.path, "packs", name)
+    path.write_bytes(b"\0" * 100)
+    before = files(store)
+    with pytest.raises(StoreDamagedError, match="nothing was collected"):
+        store.gc()
+    assert files(store) == before
+
+
+def test_a_file_whose_removal_was_interrupted_is_removed_at_the_next_opening(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SnapshotStore(folder) as store:
+        unrelated(store, 2)
+        store.expire(keep(last=1))
+
+        def die(*args: object, **kwargs: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("pstructs.cache.collecting.finish", die)
+        with pytest.raises(KeyboardInterrupt):
+            store.gc()
+        assert len(files(store)) == 2
+        assert store.verify().unlisted == (), "the journal knows of it"
+    monkeypatch.undo()
+    with SnapshotStore(folder) as store:
+        assert len(files(store)) == 1
+        assert store.verify().unlisted == ()
+        with closing(sqlite3.connect(folder / "cache.db")) as con:
+            assert con.execute("SELECT count(*) FROM pstructs_retired").fetchone() == (0,)
+
+
+def test_closed_handles_keep_nothing(folder: Path) -> None:
+    store = SnapshotStore(folder)
+    store.close()
+    assert os.listdir(folder / "leases") == []
+    for call in (store.gc, lambda: store.expire(keep(last=1)), lambda: store.pin(1, "x")):
+        with pytest.raises(StoreClosedError):
+            call()
+
+
+CHANGES = [
+    "UPDATE pstructs_expired SET reason = 'x'",
+    "UPDATE pstructs_pin SET number = 3",
+    "UPDATE pstructs_retired SET epoch = 0",
+    "UPDATE pstructs_epoch SET epoch = 0",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_rows_are_told_and_collect_nothing(folder: Path, change: str) -> None:
+    with SnapshotStore(folder) as store:
+        unrelated(store, 4)
+        store.pin(4, "x")
+        store.expire(keep(last=1))
+        store.gc(grace=9)
+    with closing(sqlite3.connect(folder / "cache.db")) as con, con:
+        assert con.execute(change).rowcount
+    with pytest.raises(StoreDamagedError), SnapshotStore(folder) as store:
+        store.verify()
+    with pytest.raises(StoreDamagedError), SnapshotStore(folder) as store:
+        store.expire(keep(last=1))
+        store.gc()
+    assert len(os.listdir(folder / "packs")) == 4
