@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pstructs.cache.collecting import CollectReport
+from pstructs.cache.compacting import CompactReport
 from pstructs.cache.expiring import ExpireReport
 from pstructs.cache.marks import Mark
 from pstructs.cache.store import SnapshotStore
@@ -15,6 +16,7 @@ from pstructs.cache.version import Version, VersionName
 
 __all__ = [
     "CollectReport",
+    "CompactReport",
     "ExpireReport",
     "Mark",
     "SnapshotStore",

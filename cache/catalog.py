@@ -238,6 +238,16 @@ class Catalog:
         self.move(con, head, at, number, vid, now, action)
         return self._version(sealed)
 
+    def rewrite(self, con: sqlite3.Connection, number: int, **columns: Any) -> None:
+        """Change columns of a version's row, in the caller's transaction, and seal it anew."""
+        (old,) = con.execute(_VERSION + "number = ?", (number,)).fetchall()
+        self._version(old)
+        row = {**dict(zip(_COLUMNS.split(", "), old, strict=True)), **columns}
+        del row["sum"]
+        sealed = (*row.values(), seal(self.store, "version", *row.values()))
+        marks = ", ".join("?" * len(sealed))
+        con.execute(f"REPLACE INTO pstructs_version ({_COLUMNS}) VALUES ({marks})", sealed)
+
     # ---- heads
     def _head(self, row: tuple[Any, ...]) -> Head:
         if row[-1] != seal(self.store, "head", *row[:-1]):

@@ -99,11 +99,11 @@ class Committer:
             except (StoreClosedError, SyncError):
                 raise  # it can't be known what is on the disk: a sweep will see
             except BaseException:
-                self._take_back(uuid)
+                self.take_back(uuid)
                 raise
             return version, disk.filename(uuid)[1]
 
-    def _take_back(self, uuid: bytes) -> None:
+    def take_back(self, uuid: bytes) -> None:
         """Remove the file of a commit that did not happen; leave it to a sweep if that fails."""
         with contextlib.suppress(StoreError, OSError):
             with self.folder.transaction(sync=False) as con:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pstructs.cache import marks
 from pstructs.cache.collecting import CollectReport, collect
+from pstructs.cache.compacting import CompactReport, compact
 from pstructs.cache.expiring import ExpireReport, expire, plan
 from pstructs.cache.marks import Kind, Mark
 from pstructs.cache.opened import OpenStore
@@ -244,6 +245,57 @@ class Keeping(OpenStore):
         if grace < 0:
             raise ValueError(f"grace is a number of versions, got {grace}")
         return collect(self._folder, self._committer, grace)
+
+    def compact(self, keep_above: int | None = None) -> CompactReport:
+        """Rewrite the packs of all versions into one, with a tiny one a version on top.
+
+        A history that was saved change by change lies in as many packs, and one that is needed
+        keeps all that it points into. Compacting leaves behind what no version reaches, and keeps
+        what versions share. Versions keep their numbers and ids; `gc` gives the space back.
+
+        Parameters
+        ----------
+        keep_above : int, optional
+            Packs of at least so many bytes, and what they point into, stay as they are: for
+            stores whose values are larger than memory. By default all are rewritten.
+
+        Returns
+        -------
+        CompactReport
+
+        Raises
+        ------
+        StoreDamagedError
+            When a value can't be read; nothing was changed.
+        StoreFullError, StoreClosedError
+
+        Notes
+        -----
+        *Cost*: O(bytes of all versions), and as much memory as the new packs take; others can go
+        on reading and saving. The next save of a value that was loaded before is a whole one.
+
+        Examples
+        --------
+        >>> import tempfile, pstructs
+        >>> from pstructs.cache import SnapshotStore
+        >>> with tempfile.TemporaryDirectory() as folder, SnapshotStore(folder) as store:
+        ...     value = pstructs.pmap({n: n for n in range(1000)})
+        ...     for n in range(100):
+        ...         value = value.set(n, "new")
+        ...         _ = store.save(value)
+        ...     report = store.compact()
+        ...     report.nbytes_after < report.nbytes_before, store.load(1)[0], store.load(1)[1]
+        (True, 'new', 1)
+        """
+        self._writable()
+        if keep_above is not None and (
+            isinstance(keep_above, bool) or not isinstance(keep_above, int)
+        ):
+            kind = type(keep_above).__name__
+            raise TypeError(f"keep_above is a number of bytes or None, got {kind}")
+        if keep_above is not None and keep_above < 0:
+            raise ValueError(f"keep_above is a number of bytes, got {keep_above}")
+        return compact(self._folder, self._committer, keep_above)
 
 
 def _check_label(label: object) -> None:

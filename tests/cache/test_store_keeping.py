@@ -343,3 +343,132 @@ def test_changed_rows_are_told_and_collect_nothing(folder: Path, change: str) ->
         store.expire(keep(last=1))
         store.gc()
     assert len(os.listdir(folder / "packs")) == 4
+
+
+# ---------------------------------------------------------------- compaction
+
+
+def chain(store: SnapshotStore, count: int) -> list[dict[Any, Any]]:
+    """Save a history of one-key changes to a large map."""
+    value = pmap(MANY)
+    contents = []
+    for n in range(count):
+        value = value.set(n, f"new {n}")
+        store.save(value)
+        contents.append(dict(value))
+    return contents
+
+
+def folder_bytes(store: SnapshotStore) -> int:
+    return sum(path.stat().st_size for path in Path(store.path, "packs").iterdir())
+
+
+def test_compaction_keeps_versions_ids_and_sharing(store: SnapshotStore) -> None:
+    contents = chain(store, 40)
+    before = [(v.number, v.id, v.root, v.time) for v in store.versions]
+    store.expire(keep(last=20))
+    report = store.compact()
+    assert (report.versions, report.left) == (20, 0)
+    assert (report.packs_before, report.packs_after) == (40, 21)
+    assert report.retired == 40
+    assert [(v.number, v.id, v.root, v.time) for v in store.versions] == before
+    gc.collect()
+    assert store.gc().removed == 40
+    assert folder_bytes(store) < 1.5 * 40 * len(MANY), "what 20 versions share is there once"
+    for version, content in list(zip(store.versions, contents, strict=True))[20:]:
+        assert dict(store.load(version)) == content
+    assert store.verify().versions == 40
+
+
+def test_a_value_loaded_before_a_compaction_can_be_read_and_saved(store: SnapshotStore) -> None:
+    contents = chain(store, 10)
+    gc.collect()
+    loaded = store.load(5)
+    store.compact()
+    assert store.gc().removed == 0
+    assert dict(loaded) == contents[4]
+    assert dict(store.load(store.save(loaded.set("x", 1)))) == {**contents[4], "x": 1}
+    del loaded
+    gc.collect()
+    assert store.gc().removed == 10
+    store.verify()
+
+
+def test_compaction_can_leave_large_packs_where_they_are(store: SnapshotStore) -> None:
+    contents = chain(store, 30)
+    large = files(store)
+    assert len(large) == 1
+    report = store.compact(keep_above=32768)
+    gc.collect()
+    assert (report.packs_before, report.packs_after) == (30, 31 + 1)
+    assert report.nbytes_after < report.nbytes_before
+    store.gc()
+    assert files(store) == large
+    assert [dict(store.load(v)) for v in store.versions] == contents
+    store.verify()
+
+
+ODD = {
+    "scalar": 3,
+    "none": None,
+    "text": "x" * 50_000,
+    "list": [1, [2, pmap({"a": 1})]],
+    "nested": pmap({"a": pmap({"b": pmap({n: n for n in range(100)})})}),
+    "plain": {"a": [pmap({"x": 1})] * 3, "b": (1, 2)},
+}
+
+
+def test_compaction_moves_every_kind_of_value(store: SnapshotStore) -> None:
+    from pstructs import dq, pset, psortedmap, v
+
+    values = {
+        **ODD,
+        "set": pset(range(500)),
+        "vector": v(*range(500), pset([1])),
+        "sorted": psortedmap({n: str(n) for n in range(400)}),
+        "deque": dq(1, 2, 3),
+    }
+    for name, value in values.items():
+        store.save(value, head=name)
+    store.save(pmap({"n": 1}), head="undone")
+    store.save(pmap({"n": 2}), head="undone")
+    store.undo("undone")
+    roots = {name: version.root for name, version in store.heads().items()}
+    report = store.compact()
+    assert (report.left, report.versions) == (0, len(store.versions))
+    gc.collect()
+    store.gc()
+    for name, value in values.items():
+        assert store.load(name) == value
+    assert store.load("undone") == pmap({"n": 1})
+    assert {name: version.root for name, version in store.heads().items()} == roots
+    store.verify()
+
+
+def test_versions_saved_during_a_compaction_stay_where_they_are(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pstructs.cache.compacting as compacting
+
+    contents = chain(store, 6)
+    real, late = compacting.add, store.load().set("late", 1)
+
+    def slow(*args: Any) -> Any:
+        store.save(late)
+        store.expire(keep(last=4))
+        return real(*args)
+
+    monkeypatch.setattr(compacting, "add", slow)
+    report = store.compact()
+    assert (report.versions, report.left) == (3, 3)
+    monkeypatch.undo()
+    assert dict(store.load()) == {**contents[-1], "late": 1}
+    assert [dict(store.load(n)) for n in (4, 5, 6)] == contents[3:]
+    assert store.compact().versions == 4
+    store.verify()
+
+
+def test_an_empty_store_is_compact(store: SnapshotStore) -> None:
+    assert store.compact().versions == 0
+    with pytest.raises(ValueError, match="bytes"):
+        store.compact(keep_above=-1)
