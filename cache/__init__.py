@@ -10,6 +10,7 @@ from pstructs.cache.collecting import CollectReport
 from pstructs.cache.compacting import CompactReport
 from pstructs.cache.expiring import ExpireReport
 from pstructs.cache.marks import Mark
+from pstructs.cache.report import Space, StoreReport
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.verify import VerifyReport
 from pstructs.cache.version import Version, VersionName
@@ -20,6 +21,8 @@ __all__ = [
     "ExpireReport",
     "Mark",
     "SnapshotStore",
+    "Space",
+    "StoreReport",
     "VerifyReport",
     "Version",
     "VersionName",

@@ -472,3 +472,55 @@ def test_an_empty_store_is_compact(store: SnapshotStore) -> None:
     assert store.compact().versions == 0
     with pytest.raises(ValueError, match="bytes"):
         store.compact(keep_above=-1)
+
+
+# ---------------------------------------------------------------- report
+
+
+def test_the_report_adds_up(store: SnapshotStore) -> None:
+    unrelated(store, 3, head="side")
+    chain(store, 20)
+    store.undo()
+    report = store.report()
+    sizes = {v.number: v.nbytes for v in store.versions}
+    assert report.live == sum(sizes.values())
+    assert (report.dead, report.retired, report.live_packs) == (0, 0, 23)
+    assert report.versions[1].unique == sizes[1] and report.versions[1].shared == 0
+    # 23 points into what was saved before it; nothing but 24, which has its value, needs 24
+    assert report.versions[22] == report.versions[24], "an undo stands on the same packs"
+    assert report.versions[23].unique == sizes[23]
+    assert report.heads["side"].unique == sizes[1] + sizes[2] + sizes[3]
+    assert report.heads["main"].unique == report.live - report.heads["side"].unique
+    store.expire(keep(last=1))
+    report = store.report()
+    assert report.dead > 2 * 30 * len(MANY)
+    assert sorted(report.versions) == [3, 24]
+    before = report.live + report.dead
+    store.gc(grace=100)
+    report = store.report()
+    assert (report.dead, report.live + report.retired) == (0, before)
+    gc.collect()
+    store.gc()
+    assert store.report().retired == 0
+
+
+@settings(deadline=None, max_examples=15)
+@given(data=st.data())
+def test_unique_bytes_are_what_expiry_gives_back(
+    tmp_path_factory: pytest.TempPathFactory, data: Any
+) -> None:
+    with SnapshotStore(tmp_path_factory.mktemp("s"), durable="none") as store:
+        value = pmap({n: n for n in range(300)})
+        for _ in range(data.draw(st.integers(2, 12))):
+            if data.draw(st.booleans()) and len(store.versions):
+                value = store.load(data.draw(st.integers(1, len(store.versions))))
+            value = value.set(data.draw(st.integers(0, 300)), data.draw(st.text(max_size=300)))
+            store.save(value)
+        before = store.report()
+        number = data.draw(st.integers(1, len(store.versions) - 1))
+        for other in range(1, len(store.versions) + 1):
+            if other != number:
+                store.pin(other, "x")
+        assert [v.number for v in store.expire(KeepLast(0)).expired] == [number]
+        after = store.report()
+        assert after.live == before.live - before.versions[number].unique
