@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pstructs.cache.retention import Policy
     from pstructs.cache.version import Version
 
-__all__ = ["ExpireReport", "expire", "plan"]
+__all__ = ["ExpireReport", "always", "expire", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ExpireReport:
         return f"{len(self.expired)} versions expire and {len(self.kept)} stay"
 
 
-def _always(folder: Folder, con: sqlite3.Connection) -> dict[int, list[str]]:
+def always(folder: Folder, con: sqlite3.Connection) -> dict[int, list[str]]:
     """Return the versions that no policy may take, with the reasons."""
     reasons: dict[int, list[str]] = defaultdict(list)
     for head in folder.catalog.heads(con):
@@ -61,13 +61,13 @@ def plan(
     by_head: dict[str, list[Version]] = defaultdict(list)
     for version in kept_versions(folder, con):
         by_head[version.head].append(version)
-    always = _always(folder, con)
+    stay = always(folder, con)
     gone: list[Version] = []
     kept: dict[int, str] = {}
     for name, versions in by_head.items():
         wanted = policy.keeps(versions, moment) if head in (None, name) else None
         for version in versions:
-            reasons = list(always.get(version.number, ()))
+            reasons = list(stay.get(version.number, ()))
             if wanted is None:
                 reasons.append(f"saved to head {name!r}")
             elif version.number in wanted:

@@ -154,6 +154,7 @@ class Folder:
         self._packs: WeakValueDictionary[bytes, Pack] = WeakValueDictionary()
         self.retired = retired.Watch(self.catalog)
         self.lease = Lease(path)
+        self.archives: dict[bytes, Pack] = {}
         weakref.finalize(self, self.lease.drop)
         with self.errors:
             self._cache = _open_cache(path)

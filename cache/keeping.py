@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pstructs.cache import marks
+from pstructs.cache.archive import archive, attach
 from pstructs.cache.collecting import CollectReport, collect
 from pstructs.cache.compacting import CompactReport, compact
 from pstructs.cache.expiring import ExpireReport, expire, plan
@@ -297,6 +299,84 @@ class Keeping(OpenStore):
         if keep_above is not None and keep_above < 0:
             raise ValueError(f"keep_above is a number of bytes, got {keep_above}")
         return compact(self._folder, self._committer, keep_above)
+
+    # ---- archives
+    def archive(self, versions: Iterable[VersionName], path: str | os.PathLike[str]) -> int:
+        """Move the values of versions into one new file; return how many versions that were.
+
+        The versions stay in the log. `load` reads them again once the file is attached; the file
+        can lie anywhere, and needs nothing of the store. Space is given back by `gc`.
+
+        Parameters
+        ----------
+        versions : iterable of Version, int or str
+            As `expire(policy, dry_run=True).expired` gives them. Versions at heads, with tags,
+            pins or holds have to stay.
+        path : str or os.PathLike
+            A file that does not exist yet.
+
+        Raises
+        ------
+        HeldVersionError
+            When one of the versions has to stay.
+        ExpiredVersionError, MissingVersionError
+            When one of them is not there.
+        StorePathError
+            When the file can't be made, or is there already.
+
+        Notes
+        -----
+        *Cost*: O(bytes of the values), and as much memory.
+
+        Examples
+        --------
+        >>> import os, tempfile, pstructs
+        >>> from pstructs.cache import SnapshotStore
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cold = os.path.join(folder, "2025.pack")
+        ...     with SnapshotStore(os.path.join(folder, "store")) as store:
+        ...         for n in range(3):
+        ...             _ = store.save(pstructs.m(n=n))
+        ...         store.archive([1, 2], cold), store.attach_archive(cold), store.load(1)["n"]
+        (2, 2, 0)
+        """
+        self._writable()
+        with self._folder.errors:
+            found = {
+                version.number: version
+                for version in (self._catalog.find(self._con(), name) for name in versions)
+            }
+        if not found:
+            raise ValueError("nothing to archive: give at least one version")
+        full = os.path.abspath(os.fsdecode(path))
+        archive(self._folder, self._committer, [found[n] for n in sorted(found)], full)
+        return len(found)
+
+    def attach_archive(self, path: str | os.PathLike[str], trusted: bool = True) -> int:
+        """Let `load` read the versions that are in an archive; return how many it holds.
+
+        It stays attached for all handles of this process on the store.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        trusted : bool
+            True maps the file, and checks what is read. False, for files that come from
+            elsewhere, reads it into memory and verifies it whole first.
+
+        Raises
+        ------
+        StorePathError
+            When there is no such file, or it is no archive.
+        PackError
+            When it is damaged.
+
+        Notes
+        -----
+        *Cost*: O(1) trusted, O(bytes) otherwise.
+        """
+        self._con()
+        return attach(self._folder, os.path.abspath(os.fsdecode(path)), trusted)
 
     # ---- space
     def report(self) -> StoreReport:

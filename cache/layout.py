@@ -17,7 +17,7 @@ import time
 from contextlib import closing
 from typing import NamedTuple
 
-from pstructs.cache import catalog, marks, retired
+from pstructs.cache import archive, catalog, marks, retired
 from pstructs.cache.disk import PACK_FOLDER, sync_folder
 from pstructs.cache.leases import LEASE_FOLDER
 from pstructs.cache.trouble import Explained
@@ -29,6 +29,7 @@ DATABASE = "cache.db"  # diskcache's name for it
 FORMAT = 1
 APPLICATION_ID = 0x70737472  # "pstr" in the header of the SQLite file
 BUSY_SECONDS = 60
+SCHEMA = catalog.SCHEMA + marks.SCHEMA + retired.SCHEMA + archive.SCHEMA
 _ADVICE = "choose a new or empty folder, or one that a SnapshotStore made"
 
 
@@ -138,7 +139,7 @@ def _make(con: sqlite3.Connection, path: str) -> None:
     try:
         if not con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _check_free(path, set(os.listdir(path)))  # a catalog cut to nothing is empty, too
-            for statement in catalog.SCHEMA + marks.SCHEMA + retired.SCHEMA:
+            for statement in SCHEMA:
                 con.execute(statement)
             con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             row = (FORMAT, os.urandom(16), time.time_ns())

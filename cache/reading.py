@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, cast
 
+from pstructs.cache.archive import archived, read_archived
 from pstructs.cache.marks import check_value
 from pstructs.cache.opened import OpenStore
 from pstructs.cache.version import Version, VersionName
@@ -47,6 +48,8 @@ class Reading(OpenStore):
             When there is none; the message says what there is.
         ExpiredVersionError
             When there was one, and its value was given up (`expire`).
+        ArchivedVersionError
+            When its value is in an archive that is not attached (`attach_archive`).
         StoreDamagedError
             When its row or pack is damaged. Nodes are checked when they are first read, so
             later reads of the value can raise `DamagedPackError`.
@@ -67,14 +70,12 @@ class Reading(OpenStore):
         """
         self._con()
         with self._folder.using():
-            return self._read(self._readable(version))
-
-    def _readable(self, name: VersionName) -> Version:
-        """Look up a version whose value is there."""
-        con = self._con()
-        found = self._catalog.find(con, name)
-        check_value(self._catalog, con, found)
-        return found
+            con = self._con()
+            found = self._catalog.find(con, version)
+            if (where := archived(self._folder, con, found)) is not None:
+                return read_archived(self._folder, found, where)
+            check_value(self._catalog, con, found)
+            return self._read(found)
 
     def _read(self, found: Version) -> Any:
         try:

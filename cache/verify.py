@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pstructs.cache import marks, retired
+from pstructs.cache import archive, marks, retired
 from pstructs.cache.disk import PACK_FOLDER
 from pstructs.cache.version import Version, VersionName
 from pstructs.errors import PackError, StoreDamagedError, StoreError
@@ -96,6 +96,7 @@ class _Check:
         try:
             gone = marks.expired(self.catalog, self.con)
             marks.marks(self.catalog, self.con)
+            archive.archives_of(self.folder, self.con)
             self.journal = {row.pack for row in retired.retired(self.catalog, self.con)}
         except (StoreError, sqlite3.Error) as error:
             self.problems.append(str(error))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ArchivedVersionError",
     "CodecError",
     "DamagedPackError",
     "EvolverBusyError",
@@ -150,6 +151,10 @@ class MissingVersionError(StoreError, LookupError):
 
 class ExpiredVersionError(MissingVersionError):
     """The value of a version was given up; the message says when and why."""
+
+
+class ArchivedVersionError(ExpiredVersionError):
+    """The value of a version is in an archive that is not attached; the message names the file."""
 
 
 class HeldVersionError(StoreError):
