@@ -1,29 +1,49 @@
-"""The cache layer: snapshots of persistent collections on disk.
+"""The cache layer: snapshots of persistent collections on disk, and cached results.
 
-`SnapshotStore` keeps versions in a folder. It needs the `cache` extra (`pip install
-"pstructs[cache]"`): diskcache holds the small packs and the catalog, in SQLite.
+`SnapshotStore` keeps versions in a folder, for good. `TieredCache` and `memoize` keep results
+that can be computed again, in memory and on disk. It needs the `cache` extra (`pip install
+"pstructs[cache]"`): diskcache holds small packs, results and the catalog, in SQLite, and
+cachetools what is in memory.
 """
 
 from __future__ import annotations
 
 from pstructs.cache.collecting import CollectReport
 from pstructs.cache.compacting import CompactReport
+from pstructs.cache.digests import Digest, digest
+from pstructs.cache.entry import Entry
 from pstructs.cache.expiring import ExpireReport
-from pstructs.cache.marks import Mark
+from pstructs.cache.memoize import FunctionInfo, Memoized, memoize
+from pstructs.cache.memory import MemoryTier
+from pstructs.cache.ondisk import DiskTier
+from pstructs.cache.pins import Mark
 from pstructs.cache.report import Space, StoreReport
 from pstructs.cache.store import SnapshotStore
+from pstructs.cache.tiered import TieredCache
+from pstructs.cache.tiers import Tier, TierInfo
 from pstructs.cache.verify import VerifyReport
 from pstructs.cache.version import Version, VersionName
 
 __all__ = [
     "CollectReport",
     "CompactReport",
+    "Digest",
+    "DiskTier",
+    "Entry",
     "ExpireReport",
+    "FunctionInfo",
     "Mark",
+    "Memoized",
+    "MemoryTier",
     "SnapshotStore",
     "Space",
     "StoreReport",
+    "Tier",
+    "TierInfo",
+    "TieredCache",
     "VerifyReport",
     "Version",
     "VersionName",
+    "digest",
+    "memoize",
 ]

@@ -56,7 +56,7 @@ def add(
                 image.uuid: disk.write(image.uuid, image.data, sync=committer.sync)
                 for image in images
             }
-            with folder.transaction(sync=committer.sync) as con:
+            with committer.transaction() as con:
                 for image in images:
                     folder.retired.check_imports(con, set(image.imports) - own)
                 for uuid in files:

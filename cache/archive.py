@@ -22,7 +22,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pstructs import pmap
-from pstructs.cache import marks
+from pstructs.cache import pins
 from pstructs.cache.catalog import seal
 from pstructs.cache.disk import SyncError, sync_folder
 from pstructs.cache.expiring import always
@@ -105,7 +105,7 @@ def _check(folder: Folder, con: sqlite3.Connection, versions: Sequence[Version])
     """Raise unless all these may leave the store."""
     reasons = always(folder, con)
     for version in versions:
-        marks.check_value(folder.catalog, con, version)
+        pins.check_value(folder.catalog, con, version)
         if found := reasons.get(version.number):
             raise HeldVersionError(
                 f"{folder.path}: {version} can't be archived, it has to stay in the store "
@@ -130,7 +130,7 @@ def archive(folder: Folder, committer: Committer, versions: Sequence[Version], p
             with committer.transaction() as con:
                 _check(folder, con, versions)
                 for version in versions:
-                    marks.expire(folder.catalog, con, version.number, f"archived in {path}")
+                    pins.expire(folder.catalog, con, version.number, f"archived in {path}")
                     row = (version.number, writer.uuid, path)
                     con.execute(
                         "INSERT INTO pstructs_archived VALUES (?, ?, ?, ?)",

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from pstructs.cache import leases, marks, retired
+from pstructs.cache import leases, pins, retired
 from pstructs.cache.disk import PACK_FOLDER, sync_folder
 from pstructs.errors import PackError, StoreDamagedError
 
@@ -114,7 +114,7 @@ class CollectReport:
 
 def kept_versions(folder: Folder, con: sqlite3.Connection) -> list[Version]:
     """Return the versions whose values have not expired, the oldest first."""
-    gone = marks.expired(folder.catalog, con)
+    gone = pins.expired(folder.catalog, con)
     return [v for v in folder.catalog.versions(con) if v.number not in gone]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pstructs.cache import marks
+from pstructs.cache import pins
 from pstructs.cache.collecting import kept_versions
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def always(folder: Folder, con: sqlite3.Connection) -> dict[int, list[str]]:
     reasons: dict[int, list[str]] = defaultdict(list)
     for head in folder.catalog.heads(con):
         reasons[head.number].append(f"head {head.name!r}")
-    for mark in marks.marks(folder.catalog, con):
+    for tag in folder.catalog.tags(con):
+        reasons[tag.number].append(f"tag {tag.name!r}")
+    for mark in pins.marks(folder.catalog, con):
         reasons[mark.number].append(str(mark))
     return reasons
 
@@ -86,5 +88,5 @@ def expire(
     """Compute what expires and give it up, in the caller's transaction."""
     report = plan(folder, con, policy, head, now)
     for version in report.expired:
-        marks.expire(folder.catalog, con, version.number, f"{policy}"[:500])
+        pins.expire(folder.catalog, con, version.number, f"{policy}"[:500])
     return report

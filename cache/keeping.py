@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pstructs.cache import marks
+from pstructs.cache import pins
 from pstructs.cache.archive import archive, attach
 from pstructs.cache.collecting import CollectReport, collect
 from pstructs.cache.compacting import CompactReport, compact
 from pstructs.cache.expiring import ExpireReport, expire, plan
-from pstructs.cache.marks import Kind, Mark
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.pins import Kind, Mark
 from pstructs.cache.report import StoreReport, make_report
 from pstructs.cache.retention import Policy
 from pstructs.cache.version import Version, VersionName, check_head_name
@@ -175,18 +175,18 @@ class Keeping(OpenStore):
         return self._unmark(version, "hold", name)
 
     @property
-    def marks(self) -> list[Mark]:
+    def pins(self) -> list[Mark]:
         """All pins and holds, by version."""
         with self._folder.errors:
-            return marks.marks(self._catalog, self._con())
+            return pins.marks(self._catalog, self._con())
 
     def _mark(self, name: VersionName, kind: Kind, label: str) -> Version:
         self._writable()
         _check_label(label)
         with self._committer.transaction() as con:
             version = self._catalog.find(con, name)
-            marks.check_value(self._catalog, con, version)
-            marks.add_mark(self._catalog, con, version.number, kind, label)
+            pins.check_value(self._catalog, con, version)
+            pins.add_mark(self._catalog, con, version.number, kind, label)
         return version
 
     def _unmark(self, name: VersionName, kind: Kind, label: str) -> Version:
@@ -194,8 +194,8 @@ class Keeping(OpenStore):
         _check_label(label)
         with self._committer.transaction() as con:
             version = self._catalog.find(con, name)
-            if not marks.drop_mark(con, version.number, kind, label):
-                there = [str(m) for m in marks.marks(self._catalog, con) if m[0] == version.number]
+            if not pins.drop_mark(con, version.number, kind, label):
+                there = [str(m) for m in pins.marks(self._catalog, con) if m[0] == version.number]
                 raise MissingVersionError(
                     f"{self.path}: {version} has no {kind} {label!r}; it is "
                     f"{', '.join(there) or 'neither pinned nor held'}"

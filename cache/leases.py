@@ -29,6 +29,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from pstructs.cache.forks import after_fork
 from pstructs.cache.pending import owner
 
 __all__ = ["LEASE_FOLDER", "Held", "Lease", "held"]
@@ -128,29 +129,33 @@ class Lease:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.lock = threading.RLock()  # made anew in a child (folder.py)
+        self._lock = threading.RLock()
+        after_fork(self)
         self.name: str | None = None
         self.epoch = -1
         self._file = -1
         self._calls: dict[object, int] = {}  # epochs at which calls began that are not over
         self._looked = 0.0
 
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()  # another thread of the parent may have held it
+
     @contextlib.contextmanager
     def using(self, user: User) -> Iterator[None]:
         """Keep all that the catalog leads to from now on, until the end."""
         call = object()
-        with self.lock:
+        with self._lock:
             now = self._move_on(user, force=False)
             self._calls[call] = now
         try:
             yield
         finally:
-            with self.lock:
+            with self._lock:
                 del self._calls[call]
 
     def renew(self, user: User) -> None:
         """Let go of whatever this process does not need any more."""
-        with self.lock:
+        with self._lock:
             self._move_on(user, force=True)
 
     def _move_on(self, user: User, *, force: bool) -> int:
@@ -190,5 +195,5 @@ class Lease:
 
     def drop(self) -> None:
         """Let go of everything."""
-        with self.lock:
+        with self._lock:
             self._let_go()

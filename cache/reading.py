@@ -6,8 +6,8 @@ import heapq
 from typing import TYPE_CHECKING, Any, cast
 
 from pstructs.cache.archive import archived, read_archived
-from pstructs.cache.marks import check_value
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.pins import check_value
 from pstructs.cache.version import Version, VersionName
 from pstructs.cache.versions import Versions
 from pstructs.errors import PackError, StoreDamagedError

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pstructs.cache import archive, marks, retired
+from pstructs.cache import archive, pins, retired
 from pstructs.cache.disk import PACK_FOLDER
+from pstructs.cache.refs import TAG
 from pstructs.cache.version import Version, VersionName
 from pstructs.errors import PackError, StoreDamagedError, StoreError
 
@@ -94,8 +95,8 @@ class _Check:
     def with_values(self, versions: list[Version]) -> list[Version]:
         """Return those whose values have not expired; check what says so."""
         try:
-            gone = marks.expired(self.catalog, self.con)
-            marks.marks(self.catalog, self.con)
+            gone = pins.expired(self.catalog, self.con)
+            pins.marks(self.catalog, self.con)
             archive.archives_of(self.folder, self.con)
             self.journal = {row.pack for row in retired.retired(self.catalog, self.con)}
         except (StoreError, sqlite3.Error) as error:
@@ -105,20 +106,20 @@ class _Check:
             self.problems.append(f"version {min(strange)} is said to have expired and is missing")
         return [version for version in versions if version.number not in gone]
 
-    def heads(self) -> None:
+    def names(self) -> None:
+        """Check heads and tags: each is where its reflog ends, and at a version that is there."""
         try:
-            heads = {head.name: head for head in self.catalog.heads(self.con)}
+            at = {head.name: head.id for head in self.catalog.heads(self.con)}
+            moved = {head.name: head.moves for head in self.catalog.heads(self.con)}
+            at |= {TAG + tag.name: tag.id for tag in self.catalog.tags(self.con)}
             for name in self.catalog.names_in_reflog(self.con):
                 moves = self.catalog.moves(self.con, name)
-                head = heads.pop(name, None)
-                old = [new for _, new in moves]
-                if head is None or head.moves != len(moves) or head.id != old[-1]:
-                    self.catalog.damaged(f"the head {name!r} is not where its reflog ends")
-                if [move[0] for move in moves] != [None, *old[:-1]]:
-                    self.catalog.damaged(f"the reflog of the head {name!r} has a gap")
-                self.catalog.find(self.con, name)
-            for name in heads:
-                self.catalog.damaged(f"the head {name!r} is not in the reflog")
+                if at.get(name) != moves[-1].new or moved.get(name, len(moves)) != len(moves):
+                    self.catalog.damaged(f"{name!r} is not where its reflog ends")
+                if [move.old for move in moves] != [None, *(move.new for move in moves[:-1])]:
+                    self.catalog.damaged(f"the reflog of {name!r} has a gap")
+            for name in at:
+                self.catalog.find(self.con, name.removeprefix(TAG))
         except (StoreError, sqlite3.Error) as error:
             self.problems.append(str(error))
 
@@ -240,12 +241,12 @@ def verify_store(
                 check.database()
                 versions = check.versions()
                 kept = check.with_values(versions)
-                check.heads()
+                check.names()
                 keys = check.keys()
             else:
                 versions = [folder.catalog.find(con, name)]
                 folder.catalog.check_id(versions[0])
-                marks.check_value(folder.catalog, con, versions[0])
+                pins.check_value(folder.catalog, con, versions[0])
                 kept = versions
         finally:
             if con.in_transaction:

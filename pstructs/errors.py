@@ -43,6 +43,7 @@ __all__ = [
     "UnsavableKeyError",
     "UnsavableValueError",
     "WatchError",
+    "WriteIdError",
 ]
 
 
@@ -176,6 +177,10 @@ class HeadMovedError(StoreError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.expected, self.actual))
+
+
+class WriteIdError(StoreError, ValueError):
+    """The store has a commit with this write id that saved something else."""
 
 
 class ShareError(PstructsError, RuntimeError):

@@ -120,7 +120,7 @@ def test_an_archive_whose_commit_failed_leaves_no_file(
     def fail(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pstructs.cache.marks.expire", fail)
+    monkeypatch.setattr("pstructs.cache.pins.expire", fail)
     with pytest.raises(KeyboardInterrupt):
         store.archive([1], tmp_path / "cold.pack")
     assert not (tmp_path / "cold.pack").exists()

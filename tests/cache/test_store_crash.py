@@ -105,7 +105,7 @@ def test_a_kill_while_versions_expire_and_packs_move_loses_nothing_that_stays(
         with SnapshotStore(folder) as store:
             assert store.verify().unlisted == ()
             assert acknowledged.items() <= {v.number: v.message for v in store.versions}.items()
-            pinned = {mark.number for mark in store.marks}
+            pinned = {mark.number for mark in store.pins}
             by_head: dict[str, list[int]] = {}
             for version in store.versions:
                 by_head.setdefault(version.head, []).append(version.number)

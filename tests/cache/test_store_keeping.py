@@ -96,7 +96,7 @@ def test_heads_pins_and_holds_stay_whatever_the_policy(store: SnapshotStore) -> 
         store.save(pmap({"n": n}), head="main" if n < 4 else "side")
     store.pin(1, "release")
     store.hold("2", "case 7")
-    assert [str(mark) for mark in store.marks] == ["pinned as 'release'", "held by 'case 7'"]
+    assert [str(mark) for mark in store.pins] == ["pinned as 'release'", "held by 'case 7'"]
     report = store.expire(KeepLast(0))
     assert [version.number for version in report.expired] == [3]
     assert report.kept == {
@@ -263,7 +263,7 @@ def test_packs_retired_between_encoding_and_commit_are_not_pointed_into(
         if not calls:  # the pack is encoded; now the ground goes
             store.expire(keep(last=1))
             assert store.gc().retired == 1
-        calls.append(args[2])
+        calls.append(args[0][0].imports)
         return save(*args)
 
     monkeypatch.setattr(store._committer, "save", late)

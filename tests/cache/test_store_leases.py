@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -230,12 +231,14 @@ def test_a_lease_that_was_cleared_before_it_was_locked_is_taken_again(
 # ---------------------------------------------------------------- everybody at once
 
 
-def write(path: str, who: int, end: float) -> None:
+def write(path: str, who: int, start: Barrier) -> None:
     rng = random.Random(who)
     with SnapshotStore(path, durable="none") as store:
+        start.wait(60)
+        end = time.monotonic() + SECONDS
         value = pmap(MANY).set("who", who)
         n = 0
-        while time.time() < end:
+        while time.monotonic() < end:
             value = value.set(rng.randrange(3000), f"{who} {n}").set("last", f"{who} {n}")
             store.save(value, head=f"w{who}", message=f"{who} {n}")
             n += 1
@@ -243,11 +246,13 @@ def write(path: str, who: int, end: float) -> None:
                 value = store.load(f"w{who}")
 
 
-def read(path: str, who: int, end: float) -> None:
+def read(path: str, who: int, start: Barrier) -> None:
     rng = random.Random(who)
     held: list[tuple[Any, str]] = []
     with SnapshotStore(path, durable="none") as store:
-        while time.time() < end:
+        start.wait(60)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
             there = len(store.versions)
             if not there:
                 continue
@@ -265,10 +270,12 @@ def read(path: str, who: int, end: float) -> None:
             del value
 
 
-def tidy(path: str, who: int, end: float) -> None:
+def tidy(path: str, who: int, start: Barrier) -> None:
     rng = random.Random(who)
     with SnapshotStore(path, durable="none") as store:
-        while time.time() < end:
+        start.wait(60)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
             store.expire(keep(last=5))
             store.gc(grace=rng.choice([0, 0, 5]))
             if rng.random() < 0.3:
@@ -277,9 +284,9 @@ def tidy(path: str, who: int, end: float) -> None:
 
 def test_readers_writers_and_collectors_do_not_disturb_each_other(folder: Path) -> None:
     SnapshotStore(folder).close()
-    end = time.time() + SECONDS + 1
+    start = SPAWN.Barrier(5)
     jobs = [(write, 1), (write, 2), (read, 3), (read, 4), (tidy, 5)]
-    workers = [SPAWN.Process(target=job, args=(str(folder), who, end)) for job, who in jobs]
+    workers = [SPAWN.Process(target=job, args=(str(folder), who, start)) for job, who in jobs]
     for worker in workers:
         worker.start()
     for worker in workers:
