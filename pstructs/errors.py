@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ArchivedVersionError",
     "CodecError",
     "DamagedPackError",
     "EvolverBusyError",
+    "ExpiredVersionError",
     "ForeignPackError",
     "FuturePackError",
     "FutureStoreError",
@@ -21,6 +23,7 @@ __all__ = [
     "HeadGoneError",
     "HeadMovedError",
     "HeadTimeoutError",
+    "HeldVersionError",
     "HistoryBusyError",
     "HistoryEndError",
     "HistoryError",
@@ -155,6 +158,18 @@ class MissingVersionError(StoreError, LookupError):
 
 class NameTakenError(StoreError, ValueError):
     """There is a head or tag of this name already."""
+
+
+class ExpiredVersionError(MissingVersionError):
+    """The value of a version was given up; the message says when and why."""
+
+
+class ArchivedVersionError(ExpiredVersionError):
+    """The value of a version is in an archive that is not attached; the message names the file."""
+
+
+class HeldVersionError(StoreError):
+    """A version is under a legal hold, and what was asked would take its value away."""
 
 
 class HeadMovedError(StoreError):
