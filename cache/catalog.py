@@ -232,6 +232,31 @@ class Catalog:
         self.move(con, head, at, number, vid, now, action)
         return self._version(sealed)
 
+    def receive(self, con: sqlite3.Connection, version: Version) -> Version:
+        """Add a version that was made in another store, under a number of this one."""
+        back = None if version.restores is None else bytes.fromhex(version.restores)
+        row = (
+            self.last_number(con) + 1,
+            bytes.fromhex(version.id),
+            bytes.fromhex("".join(version.parents)),
+            version.time,
+            version.message,
+            version.head,
+            bytes.fromhex(version.pack),
+            bytes.fromhex(version.root),
+            version.nbytes,
+            version.entries,
+            back,
+            None,
+        )
+        sealed = (*row, seal(self.store, "version", *row))
+        con.execute(
+            f"INSERT INTO pstructs_version ({_COLUMNS})"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            sealed,
+        )
+        return self._version(sealed)
+
     # ---- heads
     def _head(self, row: tuple[Any, ...]) -> Head:
         if row[-1] != seal(self.store, "head", *row[:-1]):

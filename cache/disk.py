@@ -124,6 +124,10 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
             raise
         return len(view), MODE_BINARY, name, None
 
+    def columns_of_file(self, key: bytes, size: int) -> Columns:
+        """Return the columns of a pack of `size` bytes whose file is in its place."""
+        return size, MODE_BINARY, self.filename(key)[0], None
+
     def _write_file(self, path: str, view: memoryview, sync: bool) -> None:
         with open(path, "xb", buffering=0) as out:
             done = 0

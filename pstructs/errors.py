@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "CodecError",
+    "DamagedExportError",
     "DamagedPackError",
     "EvolverBusyError",
     "ForeignPackError",
@@ -23,6 +24,7 @@ __all__ = [
     "InputFormatError",
     "InvalidValueError",
     "MergeConflictError",
+    "MissingBaseError",
     "MissingPackError",
     "MissingPathError",
     "MissingStepError",
@@ -144,6 +146,27 @@ class FutureStoreError(StoreError):
 
 class MissingVersionError(StoreError, LookupError):
     """No version, head or tag has this name."""
+
+
+class DamagedExportError(StoreError, ValueError):
+    """An export file, or what another store sent, is damaged or made up; nothing was taken in."""
+
+
+class MissingBaseError(StoreError, LookupError):
+    """What was sent builds on versions or packs that the receiving store does not have.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Ids of the versions, and uuids of the packs.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.missing))
 
 
 class HeadMovedError(StoreError):

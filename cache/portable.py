@@ -1,0 +1,138 @@
+"""Rows of versions on their way between stores: one line of JSON for each.
+
+Numbers are a store's own and stay behind. Everything else travels, and what comes in is checked
+as the text of a stranger: types, lengths, and that the id is the digest of what the row says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pstructs.cache.catalog import Catalog
+from pstructs.cache.version import Version, check_head_name
+from pstructs.errors import DamagedExportError, StoreDamagedError
+
+__all__ = ["check_id", "check_ids", "check_names", "line_of", "read_json", "version_of"]
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_FIELDS = {
+    *("id", "parents", "time", "message", "head", "pack", "root", "nbytes", "entries"),
+    "restores",
+}
+_MOST_PARENTS = 1000
+
+
+def line_of(version: Version) -> bytes:
+    """Return the row of a version as it travels, with the newline."""
+    row = {name: getattr(version, name) for name in sorted(_FIELDS)}
+    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
+def read_json(text: bytes, where: str) -> Any:
+    """Parse JSON that comes from elsewhere.
+
+    Raises
+    ------
+    DamagedExportError
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedExportError(f"{where}: not the JSON that it should be ({error})") from None
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_head(value: object) -> bool:
+    try:
+        check_head_name(value)
+    except (TypeError, ValueError):
+        return False
+    return _is_text(value)
+
+
+def version_of(line: bytes, where: str) -> Version:
+    """Return the version that a line tells, with the number 0.
+
+    Raises
+    ------
+    DamagedExportError
+        When the line is anything but a row.
+    """
+    row = read_json(line, where)
+    if not isinstance(row, dict) or row.keys() != _FIELDS:
+        raise DamagedExportError(f"{where}: a version's row has other fields than it should have")
+    parents = row["parents"]
+    sound = {
+        "id": _is_id(row["id"]),
+        "parents": isinstance(parents, list)
+        and len(parents) <= _MOST_PARENTS
+        and all(map(_is_id, parents)),
+        "time": _is_count(row["time"]),
+        "message": row["message"] is None or _is_text(row["message"]),
+        "head": _is_head(row["head"]),
+        "pack": _is_id(row["pack"]),
+        "root": _is_id(row["root"]),
+        "nbytes": _is_count(row["nbytes"]),
+        "entries": row["entries"] is None or _is_count(row["entries"]),
+        "restores": row["restores"] is None or _is_id(row["restores"]),
+    }
+    wrong = [name for name, ok in sound.items() if not ok]
+    if wrong:
+        raise DamagedExportError(
+            f"{where}: {wrong[0]} of a version can't be {row[wrong[0]]!r:.80}"
+        )
+    return Version(number=0, **{**row, "parents": tuple(parents)})
+
+
+def check_id(catalog: Catalog, version: Version, where: str) -> None:
+    """Raise DamagedExportError unless the id of `version` is the digest of what it says."""
+    try:
+        catalog.check_id(version)
+    except StoreDamagedError:
+        raise DamagedExportError(
+            f"{where}: the id of version {version.id} is not the digest of what it says"
+        ) from None
+
+
+def check_names(names: object, where: str) -> Mapping[str, str]:
+    """Return `names` if it is a mapping of names of heads to ids of versions.
+
+    Raises
+    ------
+    DamagedExportError
+    """
+    if isinstance(names, dict) and all(_is_head(n) and _is_id(i) for n, i in names.items()):
+        return names
+    raise DamagedExportError(f"{where}: heads are names with ids of versions, got {names!r:.80}")
+
+
+def check_ids(ids: object, where: str) -> list[str]:
+    """Return `ids` if it is a list of ids.
+
+    Raises
+    ------
+    DamagedExportError
+    """
+    if isinstance(ids, list) and all(map(_is_id, ids)):
+        return ids
+    raise DamagedExportError(f"{where}: ids have 32 hex digits, got {ids!r:.80}")

@@ -1,0 +1,178 @@
+"""Where versions come from: another store, an export file, or a remote folder.
+
+A source lists the rows of its versions, ancestors first, and gives out packs by their ids. What
+has to travel is worked out from both ends: the versions that the receiver lacks (`missing`), and
+the packs that these stand on and the receiver lacks (`plan`), imported ones first.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from pstructs.cache.catalog import Catalog
+from pstructs.cache.folder import SHORT_BYTES, Folder
+from pstructs.cache.version import Version
+from pstructs.errors import DamagedExportError, MissingBaseError
+
+__all__ = ["CHUNK", "PackInfo", "Source", "StoreSource", "ancestors", "missing", "plan"]
+
+CHUNK = 1 << 20
+
+
+class PackInfo(NamedTuple):
+    """A pack that a source has: its uuid, its bytes, and the short ids of what it imports."""
+
+    uuid: bytes
+    nbytes: int
+    imports: tuple[bytes, ...]
+
+
+class Source(Protocol):
+    """Versions and packs to be received."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def heads(self) -> Mapping[str, str]:
+        """Its heads and the ids of the versions that they are at."""
+
+    def rows(self) -> Iterator[Version]:
+        """Iterate over its versions, ancestors first; can be called again."""
+
+    def pack(self, key: bytes) -> PackInfo | None:
+        """Return the pack whose uuid is, or begins with, `key`."""
+
+    def chunks(self, uuid: bytes) -> Iterator[bytes]:
+        """Iterate over the bytes of a pack that it has."""
+
+
+def ancestors(
+    catalog: Catalog, con: sqlite3.Connection, tips: Iterable[Version]
+) -> dict[str, int]:
+    """Return the ids and numbers of `tips` and of all that came before them."""
+    return {version.id: version.number for version in _walk(catalog, con, tips, lambda _: False)}
+
+
+def missing(
+    catalog: Catalog,
+    con: sqlite3.Connection,
+    tips: Iterable[Version],
+    has: Callable[[str], bool],
+) -> list[int]:
+    """Return the numbers of the versions that `tips` lead to and `has` lacks, ascending.
+
+    Who has a version has all that came before it, so the walk ends there.
+    """
+    found = [version.number for version in _walk(catalog, con, tips, has)]
+    found.reverse()
+    return found
+
+
+def _walk(
+    catalog: Catalog,
+    con: sqlite3.Connection,
+    tips: Iterable[Version],
+    stop: Callable[[str], bool],
+) -> Iterator[Version]:
+    """Iterate over versions from the newest back, without those where `stop` is true."""
+    todo: list[tuple[int, Version]] = []
+    seen: set[str] = set()
+
+    def add(version: Version) -> None:
+        if version.id not in seen and not stop(version.id):
+            seen.add(version.id)
+            heapq.heappush(todo, (-version.number, version))
+
+    for tip in tips:
+        add(tip)
+    while todo:
+        version = heapq.heappop(todo)[1]
+        yield version
+        for which in range(len(version.parents)):
+            if version.parents[which] not in seen:
+                add(catalog.parent(con, version, which))
+
+
+def plan(
+    source: Source, wanted: Iterable[bytes], has: Callable[[bytes], bool]
+) -> Iterator[PackInfo]:
+    """Iterate over the packs that `wanted` stand on and `has` lacks, imported ones first.
+
+    Who has a pack has all that it imports.
+
+    Raises
+    ------
+    MissingBaseError
+        When the source does not have one of them either.
+    DamagedExportError
+        When packs import each other in a circle.
+    """
+    open_, done = set[bytes](), set[bytes]()
+    for key in wanted:
+        todo: list[tuple[bytes, PackInfo | None]] = [(key, None)]
+        while todo:
+            key, info = todo.pop()
+            short = key[:SHORT_BYTES]
+            if info is not None:
+                open_.discard(short)
+                done.add(short)
+                yield info
+                continue
+            if short in open_:
+                raise DamagedExportError(
+                    f"{source.name}: the packs import each other in a circle at {key.hex()}"
+                )
+            if short in done or has(key):
+                continue
+            info = source.pack(key)
+            if info is None:
+                raise MissingBaseError(
+                    f"{source.name} lacks pack {key.hex()}, and so does the receiver. Send "
+                    "without `since`, or from a version that the receiver has in the same packs"
+                )
+            open_.add(short)
+            todo.append((info.uuid, info))
+            todo.extend((one, None) for one in info.imports if one not in done)
+
+
+class StoreSource:
+    """Some versions of a store.
+
+    Parameters
+    ----------
+    folder : Folder
+    numbers : list of int
+        Their numbers, ascending.
+    heads : mapping
+        The heads to tell, with the ids of the versions that they are at.
+    """
+
+    def __init__(self, folder: Folder, numbers: list[int], heads: Mapping[str, str]) -> None:
+        self.folder, self.numbers, self.heads = folder, numbers, heads
+        self.name = folder.path
+
+    def rows(self) -> Iterator[Version]:
+        """Iterate over the versions, ancestors first."""
+        with self.folder.errors:
+            for number in self.numbers:
+                version = self.folder.catalog.by_number(self.folder.con, number)
+                if version is None:
+                    self.folder.catalog.damaged(f"version {number} is missing")
+                yield version
+
+    def pack(self, key: bytes) -> PackInfo | None:
+        """Return the pack whose uuid is, or begins with, `key`."""
+        pack = self.folder.open_pack(key)
+        return PackInfo(pack.uuid, pack.nbytes, tuple(pack.imports))
+
+    def chunks(self, uuid: bytes) -> Iterator[bytes]:
+        """Iterate over the bytes of a pack."""
+        pack = self.folder.open_pack(uuid)
+        with memoryview(pack) as view:
+            for start in range(0, len(view), CHUNK):
+                yield bytes(view[start : start + CHUNK])
