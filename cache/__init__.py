@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from pstructs.cache.receiving import Transfer
+from pstructs.cache.remote import RemoteFolder
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.verify import VerifyReport
 from pstructs.cache.version import Version, VersionName
 
-__all__ = ["SnapshotStore", "Transfer", "VerifyReport", "Version", "VersionName"]
+__all__ = ["RemoteFolder", "SnapshotStore", "Transfer", "VerifyReport", "Version", "VersionName"]

@@ -11,7 +11,8 @@ from pstructs.cache.bundle import Bundle, write_bundle
 from pstructs.cache.folder import SHORT_BYTES
 from pstructs.cache.opened import OpenStore
 from pstructs.cache.receiving import Transfer, receive
-from pstructs.cache.sources import StoreSource, ancestors, missing, plan
+from pstructs.cache.remote import RemoteFolder
+from pstructs.cache.sources import Source, StoreSource, missing, plan
 from pstructs.cache.version import Version, VersionName
 from pstructs.errors import MissingBaseError, MissingVersionError
 
@@ -88,8 +89,7 @@ class Exchange(OpenStore):
         with self._folder.errors:
             con = self._con()
             old = [] if since is None else [self._catalog.find(con, n) for n in _list(since)]
-            base = ancestors(self._catalog, con, old)
-            source = self._selected(con, None if versions is None else _list(versions), base)
+            source = self._selected(con, None if versions is None else _list(versions), old)
             below = StoreSource(self._folder, sorted({version.number for version in old}), {})
             there = {
                 info.uuid[:SHORT_BYTES]: info.uuid
@@ -177,7 +177,7 @@ class Exchange(OpenStore):
     # ---- stores
     def pull(
         self,
-        other: OpenStore | str | os.PathLike[str],
+        other: Exchange | RemoteFolder | str | os.PathLike[str],
         heads: str | Iterable[str] | None = None,
         prefix: str = TRACKED,
         force: bool = False,
@@ -186,7 +186,7 @@ class Exchange(OpenStore):
 
         Parameters
         ----------
-        other : SnapshotStore, str or os.PathLike
+        other : SnapshotStore, RemoteFolder, str or os.PathLike
             A store, the folder of one, or the URL of a remote folder.
         heads : str or iterable of str, optional
             The heads of the other store to take; by default all that are its own.
@@ -229,9 +229,17 @@ class Exchange(OpenStore):
         """
         self._writable()
         wanted = None if heads is None else [heads] if isinstance(heads, str) else list(heads)
-        with self._opened(other) as source_store, self._folder.errors:
+        with self._opened(other) as there, self._folder.errors:
             con = self._con()
-            source = source_store._outgoing(wanted, lambda vid: self._has(con, vid))
+
+            def has(vid: str) -> bool:
+                return self._has(con, vid)
+
+            source: Source
+            if isinstance(there, RemoteFolder):
+                source = there.source(wanted, has)
+            else:
+                source = there._outgoing(wanted, has)
             return receive(
                 self._committer,
                 source,
@@ -243,7 +251,7 @@ class Exchange(OpenStore):
 
     def push(
         self,
-        other: OpenStore | str | os.PathLike[str],
+        other: Exchange | RemoteFolder | str | os.PathLike[str],
         heads: str | Iterable[str] | None = None,
         prefix: str = "",
         force: bool = False,
@@ -252,7 +260,7 @@ class Exchange(OpenStore):
 
         Parameters
         ----------
-        other : SnapshotStore, str or os.PathLike
+        other : SnapshotStore, RemoteFolder, str or os.PathLike
             A store, the folder of one (made if it is new), or the URL of a remote folder.
         heads : str or iterable of str, optional
             The heads to send; by default all but those that tell where other stores' heads
@@ -291,6 +299,9 @@ class Exchange(OpenStore):
         self._con()
         wanted = None if heads is None else [heads] if isinstance(heads, str) else list(heads)
         with self._opened(other) as target, self._folder.errors:
+            if isinstance(target, RemoteFolder):
+                tips = {f"{prefix}{n}": at for n, at in self._sendable(wanted).items()}
+                return target.send(self._folder, tips, force=force)
             target._writable()
             con = target._con()
             source = self._outgoing(wanted, lambda vid: target._has(con, vid))
@@ -304,15 +315,21 @@ class Exchange(OpenStore):
             )
 
     @contextlib.contextmanager
-    def _opened(self, other: OpenStore | str | os.PathLike[str]) -> Iterator[Exchange]:
+    def _opened(
+        self, other: Exchange | RemoteFolder | str | os.PathLike[str]
+    ) -> Iterator[Exchange | RemoteFolder]:
         """Give out the other store, opened for as long as this takes if it is given by name."""
-        if isinstance(other, Exchange):
+        if isinstance(other, Exchange | RemoteFolder):
             yield other
             return
         if not isinstance(other, str | os.PathLike):
             raise TypeError(
-                f"a SnapshotStore, a path or a URL is needed, got {type(other).__name__}"
+                "a SnapshotStore, a RemoteFolder, a path or a URL is needed, got "
+                f"{type(other).__name__}"
             )
+        if "://" in os.fspath(other):
+            yield RemoteFolder(os.fspath(other))
+            return
         with type(self)(other, self._durable) as opened:
             yield opened
 
@@ -322,18 +339,23 @@ class Exchange(OpenStore):
 
     def _outgoing(self, names: list[str] | None, has: Callable[[str], bool]) -> StoreSource:
         """Return the source of what these heads, or all own ones, lead to and `has` lacks."""
+        tips = self._sendable(names)
+        numbers = missing(self._catalog, self._con(), tips.values(), has=has)
+        return StoreSource(self._folder, numbers, {name: at.id for name, at in tips.items()})
+
+    def _sendable(self, names: list[str] | None) -> dict[str, Version]:
+        """Return these heads, or all own ones."""
         con = self._con()
         own = self._own_heads(con)
-        if names is not None:
-            for name in names:
-                if self._catalog.head(con, name) is None:
-                    raise MissingVersionError(
-                        f"{self.path}: there is no head {name!r}, only "
-                        f"{', '.join(map(repr, own)) or 'an empty store'}"
-                    )
-            own = {name: self._catalog.find(con, name) for name in names}
-        numbers = missing(self._catalog, con, own.values(), has)
-        return StoreSource(self._folder, numbers, {name: at.id for name, at in own.items()})
+        if names is None:
+            return own
+        for name in names:
+            if self._catalog.head(con, name) is None:
+                raise MissingVersionError(
+                    f"{self.path}: there is no head {name!r}, only "
+                    f"{', '.join(map(repr, own)) or 'an empty store'}"
+                )
+        return {name: self._catalog.find(con, name) for name in names}
 
     def _own_heads(self, con: sqlite3.Connection) -> dict[str, Version]:
         return {
@@ -346,7 +368,7 @@ class Exchange(OpenStore):
         self,
         con: sqlite3.Connection,
         names: list[VersionName] | None,
-        base: Mapping[str, int],
+        base: list[Version],
     ) -> StoreSource:
         """Return the source of these versions, or all heads, without those of `base`."""
         heads = {head.name: head.id.hex() for head in self._catalog.heads(con)}
@@ -354,7 +376,7 @@ class Exchange(OpenStore):
             tips = list(self._own_heads(con).values())
         else:
             tips = [self._catalog.find(con, name) for name in names]
-        numbers = missing(self._catalog, con, tips, base.__contains__)
+        numbers = missing(self._catalog, con, tips, base)
         chosen, ends = set(numbers), {tip.id for tip in tips}
         told = {}
         for name, vid in heads.items():

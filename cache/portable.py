@@ -12,12 +12,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from pstructs.cache.catalog import Catalog
+from pstructs.cache.sources import PackInfo
 from pstructs.cache.version import Version, check_head_name
 from pstructs.errors import DamagedExportError, StoreDamagedError
 
-__all__ = ["check_id", "check_ids", "check_names", "line_of", "read_json", "version_of"]
+__all__ = [
+    "check_id",
+    "check_ids",
+    "check_names",
+    "line_of",
+    "pack_line",
+    "pack_of",
+    "read_json",
+    "version_of",
+]
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_SHORT = re.compile(r"[0-9a-f]{16}")
 _FIELDS = {
     *("id", "parents", "time", "message", "head", "pack", "root", "nbytes", "entries"),
     "restores",
@@ -29,6 +40,39 @@ def line_of(version: Version) -> bytes:
     """Return the row of a version as it travels, with the newline."""
     row = {name: getattr(version, name) for name in sorted(_FIELDS)}
     return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
+def pack_line(info: PackInfo) -> bytes:
+    """Return what is told of a pack, as a line of JSON."""
+    row = {
+        "uuid": info.uuid.hex(),
+        "nbytes": info.nbytes,
+        "imports": [short.hex() for short in info.imports],
+    }
+    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
+def pack_of(line: bytes, where: str) -> PackInfo | None:
+    """Return the pack that a line tells of; None when it tells of something else.
+
+    Raises
+    ------
+    DamagedExportError
+    """
+    row = read_json(line, where)
+    if not isinstance(row, dict) or "uuid" not in row:
+        return None
+    imports = row.get("imports")
+    if (
+        row.keys() == {"uuid", "nbytes", "imports"}
+        and _is_id(row["uuid"])
+        and _is_count(row["nbytes"])
+        and isinstance(imports, list)
+        and all(isinstance(short, str) and _SHORT.fullmatch(short) for short in imports)
+    ):
+        shorts = tuple(bytes.fromhex(short) for short in imports)
+        return PackInfo(bytes.fromhex(row["uuid"]), row["nbytes"], shorts)
+    raise DamagedExportError(f"{where}: the line of a pack can't be {line!r:.120}")
 
 
 def read_json(text: bytes, where: str) -> Any:

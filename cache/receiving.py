@@ -29,7 +29,7 @@ from pstructs.cache import pending
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, SyncError, sync_folder
 from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.portable import check_id
-from pstructs.cache.sources import PackInfo, Source, plan
+from pstructs.cache.sources import PackInfo, Source, comes_before, plan
 from pstructs.cache.version import Version, check_head_name
 from pstructs.errors import (
     DamagedExportError,
@@ -148,6 +148,10 @@ class Incoming:
                 with open(part, "xb") as out:
                     for chunk in source.chunks(info.uuid):
                         sent += len(chunk)
+                        if sent > info.nbytes:
+                            raise DamagedExportError(
+                                f"{self.name}: pack {info.uuid.hex()} has more bytes than it says"
+                            )
                         out.write(chunk)
                 self._verify(part, info)
                 os.rename(part, path)
@@ -399,9 +403,9 @@ class _Receiver:
         if at is not None and at.id.hex() != vid:
             now = self.catalog.by_id(con, at.id)
             assert now is not None  # heads name versions
-            if not force and self._comes_before(con, to, now):
+            if not force and comes_before(self.catalog, con, to, now):
                 return None
-            if not force and not self._comes_before(con, now, to):
+            if not force and not comes_before(self.catalog, con, now, to):
                 raise HeadMovedError(
                     f"{self.folder.path}: the head {name!r} is at {now}, and {self.source.name} "
                     f"has it at {to}, which does not follow from it; nothing was taken in. Take "
@@ -413,20 +417,6 @@ class _Receiver:
             return None
         self.catalog.move(con, name, at, to.number, bytes.fromhex(vid), time.time_ns(), action)
         return to
-
-    def _comes_before(self, con: sqlite3.Connection, old: Version, new: Version) -> bool:
-        """Whether `old` is among the versions that lead to `new`."""
-        todo, seen = [new], {new.id}
-        while todo:
-            version = todo.pop()
-            if version.id == old.id:
-                return True
-            if version.number > old.number:  # parents have lower numbers
-                for which, vid in enumerate(version.parents):
-                    if vid not in seen:
-                        seen.add(vid)
-                        todo.append(self.catalog.parent(con, version, which))
-        return False
 
 
 def _sync(path: str) -> None:

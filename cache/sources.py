@@ -17,7 +17,7 @@ from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.version import Version
 from pstructs.errors import DamagedExportError, MissingBaseError
 
-__all__ = ["CHUNK", "PackInfo", "Source", "StoreSource", "ancestors", "missing", "plan"]
+__all__ = ["CHUNK", "PackInfo", "Source", "StoreSource", "comes_before", "missing", "plan"]
 
 CHUNK = 1 << 20
 
@@ -51,51 +51,74 @@ class Source(Protocol):
         """Iterate over the bytes of a pack that it has."""
 
 
-def ancestors(
-    catalog: Catalog, con: sqlite3.Connection, tips: Iterable[Version]
-) -> dict[str, int]:
-    """Return the ids and numbers of `tips` and of all that came before them."""
-    return {version.id: version.number for version in _walk(catalog, con, tips, lambda _: False)}
-
-
 def missing(
     catalog: Catalog,
     con: sqlite3.Connection,
     tips: Iterable[Version],
-    has: Callable[[str], bool],
+    base: Iterable[Version] = (),
+    has: Callable[[str], bool] | None = None,
 ) -> list[int]:
-    """Return the numbers of the versions that `tips` lead to and `has` lacks, ascending.
+    """Return the numbers of the versions that lead to `tips`, ascending, without some.
 
-    Who has a version has all that came before it, so the walk ends there.
+    Left out are `base`, those that `has` is true of, and all that came before these: who has a
+    version has all that it builds on.
+
+    Notes
+    -----
+    *Cost*: O(versions back to where both sides meet).
     """
-    found = [version.number for version in _walk(catalog, con, tips, has)]
+    todo: list[tuple[int, Version]] = []
+    wanted: dict[str, bool] = {}  # of those that were met
+    left = 0  # wanted ones in todo
+
+    def add(version: Version, want: bool) -> None:
+        nonlocal left
+        before = wanted.get(version.id)
+        if before is None:
+            wanted[version.id] = want
+            left += want
+            heapq.heappush(todo, (-version.number, version))
+        elif before and not want:
+            wanted[version.id] = False
+            left -= 1
+
+    for version in base:
+        add(version, False)
+    for version in tips:
+        if has is None or not has(version.id):
+            add(version, True)
+    found: list[int] = []
+    while left:
+        version = heapq.heappop(todo)[1]  # what builds on it has a higher number and was met
+        want = wanted[version.id]
+        if want:
+            left -= 1
+            found.append(version.number)
+        for vid in (*version.parents, *([version.restores] if version.restores else ())):
+            known = wanted.get(vid)
+            if known is False or (known and want) or (want and has is not None and has(vid)):
+                continue
+            before = catalog.by_id(con, bytes.fromhex(vid))
+            if before is None:
+                catalog.damaged(f"{version} builds on version {vid}, which is missing")
+            add(before, want)
     found.reverse()
     return found
 
 
-def _walk(
-    catalog: Catalog,
-    con: sqlite3.Connection,
-    tips: Iterable[Version],
-    stop: Callable[[str], bool],
-) -> Iterator[Version]:
-    """Iterate over versions from the newest back, without those where `stop` is true."""
-    todo: list[tuple[int, Version]] = []
-    seen: set[str] = set()
-
-    def add(version: Version) -> None:
-        if version.id not in seen and not stop(version.id):
-            seen.add(version.id)
-            heapq.heappush(todo, (-version.number, version))
-
-    for tip in tips:
-        add(tip)
+def comes_before(catalog: Catalog, con: sqlite3.Connection, old: Version, new: Version) -> bool:
+    """Whether `old` is `new` or among the versions that lead to it."""
+    todo, seen = [new], {new.id}
     while todo:
-        version = heapq.heappop(todo)[1]
-        yield version
-        for which in range(len(version.parents)):
-            if version.parents[which] not in seen:
-                add(catalog.parent(con, version, which))
+        version = todo.pop()
+        if version.id == old.id:
+            return True
+        if version.number > old.number:  # parents have lower numbers
+            for which, vid in enumerate(version.parents):
+                if vid not in seen:
+                    seen.add(vid)
+                    todo.append(catalog.parent(con, version, which))
+    return False
 
 
 def plan(
@@ -169,6 +192,10 @@ class StoreSource:
         """Return the pack whose uuid is, or begins with, `key`."""
         pack = self.folder.open_pack(key)
         return PackInfo(pack.uuid, pack.nbytes, tuple(pack.imports))
+
+    def verify(self, uuid: bytes) -> None:
+        """Raise unless a pack is sound, for receivers that can't look into it."""
+        self.folder.open_pack(uuid).verify()
 
     def chunks(self, uuid: bytes) -> Iterator[bytes]:
         """Iterate over the bytes of a pack."""

@@ -301,7 +301,7 @@ def head(change: dict[str, Any]) -> Any:
         (bundle.HEAD, lambda text: b"{}"),
         (bundle.PACK, lambda pack: pack[:-1]),
         (bundle.PACK, lambda pack: b""),
-        (bundle.PACK, lambda pack: pack[:40] + b"\0" + pack[41:]),
+        (bundle.PACK, lambda pack: pack[:40] + bytes([pack[40] ^ 1]) + pack[41:]),
         (bundle.PACK, lambda pack: pack[:28] + b"\xff\xff\0\0" + pack[32:]),
     ],
 )
