@@ -25,7 +25,14 @@ from typing import Any, Final, Self
 
 from pstructs.cache.disk import sync_folder
 from pstructs.cache.folder import SHORT_BYTES
-from pstructs.cache.portable import check_ids, check_names, line_of, read_json, version_of
+from pstructs.cache.portable import (
+    check_ids,
+    check_names,
+    check_tags,
+    line_of,
+    read_json,
+    version_of,
+)
 from pstructs.cache.sources import CHUNK, PackInfo, Source
 from pstructs.cache.version import Version
 from pstructs.errors import DamagedExportError, FutureStoreError, StorePathError
@@ -115,7 +122,12 @@ def write_bundle(
         with out:
             writer = _Writer(out)
             writer.write(MAGIC)
-            said = {"format": FORMAT, "heads": dict(source.heads), "needs": needs}
+            said = {
+                "format": FORMAT,
+                "heads": dict(source.heads),
+                "tags": dict(source.tags),
+                "needs": needs,
+            }
             writer.text(HEAD, json.dumps(said, separators=(",", ":")).encode())
             for info in packs:
                 writer.part(PACK, info.nbytes, source.chunks(info.uuid))
@@ -269,9 +281,10 @@ class Bundle:
                 f"{self.path}: the file has format {number} and this version of pstructs reads "
                 f"up to {FORMAT}; update pstructs"
             )
-        if number != FORMAT or said.keys() != {"format", "heads", "needs"}:
+        if number != FORMAT or said.keys() != {"format", "heads", "tags", "needs"}:
             raise self._damaged("its first part is not that of an export file")
         self.heads = check_names(said["heads"], self.path)
+        self.tags = check_tags(said["tags"], self.path)
         needs = said["needs"]
         if not isinstance(needs, dict) or needs.keys() != {"versions", "packs"}:
             raise self._damaged("it does not say what it builds on")

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pstructs.cache.catalog import Catalog
-from pstructs.cache.sources import PackInfo
+from pstructs.cache.meta import pack_meta, unpack_meta
+from pstructs.cache.sources import PackInfo, TagText
 from pstructs.cache.version import Version, check_head_name
 from pstructs.errors import DamagedExportError, StoreDamagedError
 
@@ -28,10 +29,11 @@ __all__ = [
 ]
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 _SHORT = re.compile(r"[0-9a-f]{16}")
 _FIELDS = {
     *("id", "parents", "time", "message", "head", "pack", "root", "nbytes", "entries"),
-    "restores",
+    *("restores", "meta", "write_id"),
 }
 _MOST_PARENTS = 1000
 
@@ -39,6 +41,8 @@ _MOST_PARENTS = 1000
 def line_of(version: Version) -> bytes:
     """Return the row of a version as it travels, with the newline."""
     row = {name: getattr(version, name) for name in sorted(_FIELDS)}
+    meta = pack_meta(version.meta)
+    row["meta"] = None if meta is None else meta.hex()
     return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
@@ -92,6 +96,10 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
+def _is_hex(value: object) -> bool:
+    return isinstance(value, str) and _HEX.fullmatch(value) is not None
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
@@ -139,13 +147,20 @@ def version_of(line: bytes, where: str) -> Version:
         "nbytes": _is_count(row["nbytes"]),
         "entries": row["entries"] is None or _is_count(row["entries"]),
         "restores": row["restores"] is None or _is_id(row["restores"]),
+        "meta": row["meta"] is None or _is_hex(row["meta"]),
+        "write_id": row["write_id"] is None or _is_text(row["write_id"]),
     }
     wrong = [name for name, ok in sound.items() if not ok]
     if wrong:
         raise DamagedExportError(
             f"{where}: {wrong[0]} of a version can't be {row[wrong[0]]!r:.80}"
         )
-    return Version(number=0, **{**row, "parents": tuple(parents)})
+    try:
+        meta = unpack_meta(None if row["meta"] is None else bytes.fromhex(row["meta"]))
+        pack_meta(meta)
+    except (TypeError, ValueError) as error:
+        raise DamagedExportError(f"{where}: the metadata of a version: {error}") from None
+    return Version(number=0, **{**row, "parents": tuple(parents), "meta": meta})
 
 
 def check_id(catalog: Catalog, version: Version, where: str) -> None:
@@ -168,6 +183,25 @@ def check_names(names: object, where: str) -> Mapping[str, str]:
     if isinstance(names, dict) and all(_is_head(n) and _is_id(i) for n, i in names.items()):
         return names
     raise DamagedExportError(f"{where}: heads are names with ids of versions, got {names!r:.80}")
+
+
+def check_tags(tags: object, where: str) -> Mapping[str, TagText]:
+    """Return what is told of tags, by their names.
+
+    Raises
+    ------
+    DamagedExportError
+    """
+    if isinstance(tags, dict) and all(
+        _is_head(name)
+        and isinstance(said, list)
+        and len(said) == 2
+        and _is_id(said[0])
+        and (said[1] is None or _is_text(said[1]))
+        for name, said in tags.items()
+    ):
+        return {name: TagText(*said) for name, said in tags.items()}
+    raise DamagedExportError(f"{where}: tags are names with ids and messages, got {tags!r:.80}")
 
 
 def check_ids(ids: object, where: str) -> list[str]:

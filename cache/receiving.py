@@ -29,7 +29,7 @@ from pstructs.cache import pending
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, SyncError, sync_folder
 from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.portable import check_id
-from pstructs.cache.sources import PackInfo, Source, comes_before, plan
+from pstructs.cache.sources import PackInfo, Source, TagText, comes_before, plan
 from pstructs.cache.version import Version, check_head_name
 from pstructs.errors import (
     DamagedExportError,
@@ -39,6 +39,7 @@ from pstructs.errors import (
     PackError,
     StoreClosedError,
     StoreError,
+    TagMovedError,
 )
 from pstructs.packs import Pack
 
@@ -362,6 +363,8 @@ class _Receiver:
                 for name, vid in heads.items()
                 if (at := self._move(con, name, vid, action, force)) is not None
             }
+            for name, said in self.source.tags.items():
+                self._tag(con, name, said)
         return Transfer(new, len(self.incoming.staged), self.nbytes, moved)
 
     def _add(self, con: sqlite3.Connection, version: Version) -> bool:
@@ -389,6 +392,21 @@ class _Receiver:
             )
         self.catalog.receive(con, version)
         return True
+
+    def _tag(self, con: sqlite3.Connection, name: str, said: TagText) -> None:
+        """Make a tag, if its version is here and it is not."""
+        version = self.catalog.by_id(con, bytes.fromhex(said.id))
+        if version is None:
+            return
+        there = self.catalog.tag(con, name)
+        if there is None:
+            vid = bytes.fromhex(said.id)
+            self.catalog.add_tag(con, name, version.number, vid, said.message)
+        elif there.id.hex() != said.id:
+            raise TagMovedError(
+                f"{self.folder.path}: the tag {name!r} names version {there.number} here and "
+                f"{version} in {self.source.name}; nothing was taken in. Delete one of the two"
+            )
 
     def _move(
         self, con: sqlite3.Connection, name: str, vid: str, action: str, force: bool

@@ -21,9 +21,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pstructs.cache.folder import SHORT_BYTES, Folder
-from pstructs.cache.portable import check_names, line_of, pack_line, pack_of, read_json, version_of
+from pstructs.cache.portable import (
+    check_names,
+    check_tags,
+    line_of,
+    pack_line,
+    pack_of,
+    read_json,
+    version_of,
+)
 from pstructs.cache.receiving import Transfer
-from pstructs.cache.sources import CHUNK, PackInfo, StoreSource, comes_before, missing, plan
+from pstructs.cache.sources import (
+    CHUNK,
+    PackInfo,
+    StoreSource,
+    TagText,
+    comes_before,
+    missing,
+    plan,
+)
 from pstructs.cache.version import Version
 from pstructs.errors import (
     DamagedExportError,
@@ -31,6 +47,7 @@ from pstructs.errors import (
     HeadMovedError,
     MissingVersionError,
     StoreError,
+    TagMovedError,
 )
 
 __all__ = ["RemoteFolder"]
@@ -52,6 +69,7 @@ class _Index:
     def __init__(self, text: bytes | None, where: str) -> None:
         self.text = text
         self.heads: dict[str, str] = {}
+        self.tags: dict[str, TagText] = {}
         self.rows: list[str] = []
         if text is None:
             return
@@ -62,15 +80,24 @@ class _Index:
                 f"{where}: the remote folder has format {number} and this version of pstructs "
                 f"knows up to {FORMAT}; update pstructs"
             )
-        sound = isinstance(said, dict) and said.keys() == {"format", "heads", "rows", "sum"}
-        if not sound or self.written(said["heads"], said["rows"]) != text:
+        sound = isinstance(said, dict) and said.keys() == {
+            "format",
+            "heads",
+            "rows",
+            "sum",
+            "tags",
+        }
+        if not sound or self.written(said["heads"], said["tags"], said["rows"]) != text:
             raise DamagedExportError(f"{where}: the index of the remote folder is damaged")
         self.heads, self.rows = dict(check_names(said["heads"], where)), said["rows"]
+        self.tags = dict(check_tags(said["tags"], where))
+        if not isinstance(self.rows, list) or not all(isinstance(name, str) for name in self.rows):
+            raise DamagedExportError(f"{where}: the index of the remote folder is damaged")
 
     @staticmethod
-    def written(heads: Mapping[str, str], rows: list[str]) -> bytes:
+    def written(heads: Mapping[str, str], tags: Mapping[str, TagText], rows: list[str]) -> bytes:
         """Return the text of an index."""
-        said = {"format": FORMAT, "heads": heads, "rows": rows}
+        said = {"format": FORMAT, "heads": heads, "tags": tags, "rows": rows}
         try:
             said["sum"] = _digest(json.dumps(said, sort_keys=True).encode())
             return json.dumps(said, sort_keys=True).encode()
@@ -179,7 +206,7 @@ class RemoteFolder:
                         f"{', '.join(map(repr, heads)) or 'an empty folder'}"
                     )
             heads = {name: heads[name] for name in names}
-        return RemoteSource(self, heads, index.rows, has)
+        return RemoteSource(self, heads, index, has)
 
     def rows(self, name: str) -> bytes:
         """Return the text of a row object."""
@@ -222,14 +249,16 @@ class RemoteFolder:
         moved = {
             name: tip for name, tip in tips.items() if self._moves(folder, index, name, tip, force)
         }
-        there = RemoteSource(self, index.heads, index.rows, lambda _: False)
+        there = RemoteSource(self, index.heads, index, lambda _: False)
         there.load_all()
         numbers = missing(
             folder.catalog, folder.con, tips.values(), has=there.versions.__contains__
         )
-        if not numbers and not moved:
-            return Transfer(0, 0, 0, {})
         source = StoreSource(folder, numbers, {})
+        sent = {version.id for version in source.rows()}.union(there.versions)
+        tags = self._tagged(index, {n: tag for n, tag in source.tags.items() if tag.id in sent})
+        if not numbers and not moved and tags == index.tags:
+            return Transfer(0, 0, 0, {})
         wanted = dict.fromkeys(bytes.fromhex(version.pack) for version in source.rows())
         packs = list(plan(source, wanted, lambda key: there.pack(key) is not None))
         nbytes = sum(self._upload(source, info) for info in packs)
@@ -242,7 +271,8 @@ class RemoteFolder:
             rows.append(_digest(text))
             self._write(f"rows/{rows[-1]}.jsonl", [text])
             self._texts[rows[-1]] = text
-        new = _Index.written({**index.heads, **{n: tip.id for n, tip in moved.items()}}, rows)
+        heads = {**index.heads, **{name: tip.id for name, tip in moved.items()}}
+        new = _Index.written(heads, tags, rows)
         if self._read(INDEX, _INDEX_LIMIT) != index.text:
             return None
         self._write(INDEX, [new])
@@ -266,6 +296,17 @@ class RemoteFolder:
                 now,
             )
         return True
+
+    def _tagged(self, index: _Index, tags: Mapping[str, TagText]) -> dict[str, TagText]:
+        """Return the tags of the remote folder with ours."""
+        for name, tag in tags.items():
+            there = index.tags.get(name)
+            if there is not None and there.id != tag.id:
+                raise TagMovedError(
+                    f"{self.url}: the tag {name!r} names version {there.id} there and {tag.id} "
+                    f"here; no head was moved. Delete one of the two"
+                )
+        return {**tags, **index.tags}
 
     def _upload(self, source: StoreSource, info: PackInfo) -> int:
         """Send a pack, unless an interrupted push has; return its bytes if so."""
@@ -293,8 +334,7 @@ class RemoteSource:
     remote : RemoteFolder
     heads : mapping
         Where to start.
-    rows : list of str
-        The row objects, oldest first.
+    index : _Index
     has : callable
         Which versions the receiver has.
     """
@@ -303,14 +343,15 @@ class RemoteSource:
         self,
         remote: RemoteFolder,
         heads: Mapping[str, str],
-        rows: list[str],
+        index: _Index,
         has: Callable[[str], bool],
     ) -> None:
         self.remote, self.heads, self.has = remote, heads, has
         self.name = remote.url
         self.versions: dict[str, Version] = {}
         self._packs: dict[bytes, PackInfo] = {}
-        self._left = list(rows)
+        self.tags = index.tags
+        self._left = list(index.rows)
         self._order: dict[str, tuple[int, int]] = {}
 
     def _load(self) -> bool:

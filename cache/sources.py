@@ -17,7 +17,16 @@ from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.version import Version
 from pstructs.errors import DamagedExportError, MissingBaseError
 
-__all__ = ["CHUNK", "PackInfo", "Source", "StoreSource", "comes_before", "missing", "plan"]
+__all__ = [
+    "CHUNK",
+    "PackInfo",
+    "Source",
+    "StoreSource",
+    "TagText",
+    "comes_before",
+    "missing",
+    "plan",
+]
 
 CHUNK = 1 << 20
 
@@ -30,6 +39,13 @@ class PackInfo(NamedTuple):
     imports: tuple[bytes, ...]
 
 
+class TagText(NamedTuple):
+    """What a tag names: the id of a version; and what is said of it."""
+
+    id: str
+    message: str | None
+
+
 class Source(Protocol):
     """Versions and packs to be received."""
 
@@ -40,6 +56,10 @@ class Source(Protocol):
     @property
     def heads(self) -> Mapping[str, str]:
         """Its heads and the ids of the versions that they are at."""
+
+    @property
+    def tags(self) -> Mapping[str, TagText]:
+        """Its tags; also those of versions that are neither sent nor there."""
 
     def rows(self) -> Iterator[Version]:
         """Iterate over its versions, ancestors first; can be called again."""
@@ -178,6 +198,11 @@ class StoreSource:
     def __init__(self, folder: Folder, numbers: list[int], heads: Mapping[str, str]) -> None:
         self.folder, self.numbers, self.heads = folder, numbers, heads
         self.name = folder.path
+        with folder.errors:
+            self.tags = {
+                tag.name: TagText(tag.id.hex(), tag.message)
+                for tag in folder.catalog.tags(folder.con)
+            }
 
     def rows(self) -> Iterator[Version]:
         """Iterate over the versions, ancestors first."""

@@ -38,10 +38,12 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StorePathError",
+    "TagMovedError",
     "UnsavableError",
     "UnsavableKeyError",
     "UnsavableValueError",
     "WatchError",
+    "WriteIdError",
 ]
 
 
@@ -184,6 +186,14 @@ class HeadMovedError(StoreError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.expected, self.actual))
+
+
+class TagMovedError(StoreError):
+    """Two stores have a tag of one name for different versions; tags don't move."""
+
+
+class WriteIdError(StoreError, ValueError):
+    """The store has a commit with this write id that saved something else."""
 
 
 class ShareError(PstructsError, RuntimeError):

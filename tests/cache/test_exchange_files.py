@@ -25,8 +25,9 @@ from pstructs.errors import (
     StoreDamagedError,
     StoreError,
     StorePathError,
+    TagMovedError,
 )
-from support.stores import BIG, SMALL, grown, same_versions, state, waiting
+from support.stores import BIG, SMALL, grown, same_versions, state, tagged, waiting
 
 FLIPS = int(os.environ.get("PSTRUCTS_EXPORT_FLIPS", "250"))
 
@@ -58,6 +59,52 @@ def test_a_whole_store_arrives_with_its_ids_and_values(
     }
     assert b.verify().versions == 6
     assert waiting(b) == []
+
+
+def test_metadata_write_ids_and_tags_travel_along(
+    a: SnapshotStore, b: SnapshotStore, tmp_path: Path
+) -> None:
+    version = a.save(SMALL, meta={"rows": 1, "by": ["ann", 2.5]}, write_id="load-1")
+    tagged(a, "v1", "the first one")
+    a.save(BIG)
+    tagged(a, "v2", None)
+    a.export_to(tmp_path / "x")
+    a.export_to(tmp_path / "old", versions=version)
+    b.import_from(tmp_path / "old")
+    assert b._catalog.tag(b._con(), "v2") is None
+    b.import_from(tmp_path / "x")
+    there = b.version(version.id)
+    assert (there.meta, there.write_id) == (version.meta, "load-1")
+    assert b.load("v1") == SMALL
+    assert b._catalog.tag(b._con(), "v1").message == "the first one"
+    assert b.load("v2") == BIG
+    b.verify()
+
+
+def test_a_tag_that_names_something_else_here_is_not_moved(
+    a: SnapshotStore, b: SnapshotStore, tmp_path: Path
+) -> None:
+    a.save(SMALL)
+    tagged(a, "v1", None)
+    a.export_to(tmp_path / "x")
+    b.save(BIG)
+    tagged(b, "v1", None)
+    before = state(b)
+    with pytest.raises(TagMovedError, match="'v1' names version 1 here"):
+        b.import_from(tmp_path / "x")
+    assert state(b) == before
+
+
+def test_a_write_id_that_is_used_here_stays_with_the_version_here(
+    a: SnapshotStore, b: SnapshotStore, tmp_path: Path
+) -> None:
+    theirs = a.save(SMALL, write_id="load-1")
+    ours = b.save(BIG, write_id="load-1")
+    a.export_to(tmp_path / "x")
+    b.import_from(tmp_path / "x")
+    assert b.version(theirs.id).write_id is None
+    assert b.save(BIG, write_id="load-1") == ours
+    b.verify()
 
 
 def test_a_second_import_takes_in_nothing(
@@ -289,6 +336,11 @@ def head(change: dict[str, Any]) -> Any:
         (bundle.ROWS, row({"entries": -1})),
         (bundle.ROWS, row({"nbytes": True})),
         (bundle.ROWS, row({"more": 1})),
+        (bundle.ROWS, row({"meta": "c1"})),
+        (bundle.ROWS, row({"meta": "81c0c0"})),  # a key that is no str
+        (bundle.ROWS, row({"meta": "dfffffffff"})),
+        (bundle.ROWS, row({"meta": "8"})),
+        (bundle.ROWS, row({"write_id": 5})),
         (bundle.ROWS, lambda text: b"[" * 100_000),
         (bundle.ROWS, lambda text: b"1" * 100_000),
         (bundle.ROWS, lambda text: b"\xff\xfe"),
@@ -297,6 +349,8 @@ def head(change: dict[str, Any]) -> Any:
         (bundle.HEAD, head({"heads": []})),
         (bundle.HEAD, head({"needs": {}})),
         (bundle.HEAD, head({"needs": {"versions": [1], "packs": []}})),
+        (bundle.HEAD, head({"tags": {"a b": ["0" * 32, None]}})),
+        (bundle.HEAD, head({"tags": {"a": "0" * 32}})),
         (bundle.HEAD, head({"format": "1"})),
         (bundle.HEAD, lambda text: b"{}"),
         (bundle.PACK, lambda pack: pack[:-1]),

@@ -21,8 +21,9 @@ from pstructs.errors import (
     MissingVersionError,
     StoreDamagedError,
     StoreError,
+    TagMovedError,
 )
-from support.stores import BIG, SMALL, grown, same_versions, state, waiting
+from support.stores import BIG, SMALL, grown, same_versions, state, tagged, waiting
 
 _names = itertools.count()
 
@@ -75,6 +76,24 @@ def test_only_what_is_missing_is_sent(a: SnapshotStore, b: SnapshotStore, url: s
     assert sent.nbytes < 6000
     got = b.pull(url)
     assert (got.versions, got.packs) == (1, 1)
+
+
+def test_tags_go_along_and_do_not_move(a: SnapshotStore, b: SnapshotStore, url: str) -> None:
+    a.save(SMALL)
+    a.push(url)
+    tagged(a, "v1", "é")
+    a.push(url)
+    b.pull(url)
+    assert b.load("v1") == SMALL
+    b.save(BIG, head="side")
+    tagged(b, "v2", None, head="side")
+    b.push(url)
+    a.save(BIG)
+    tagged(a, "v2", None)
+    with pytest.raises(TagMovedError, match="'v2'"):
+        a.push(url)
+    with pytest.raises(TagMovedError, match="'v2'"):
+        a.pull(url)
 
 
 def test_two_writers_meet_in_a_remote_folder(a: SnapshotStore, b: SnapshotStore, url: str) -> None:

@@ -16,7 +16,13 @@ BIG = pmap({n: f"{n:020}" for n in range(4000)})  # a pack of more than 32 KiB
 def state(store: SnapshotStore) -> dict[str, Any]:
     """All that a store tells: versions, heads, the moves of heads, and its packs."""
     con = store._folder.con
-    tables = ["pstructs_version", "pstructs_head", "pstructs_reflog", "pstructs_pending"]
+    tables = [
+        "pstructs_version",
+        "pstructs_head",
+        "pstructs_tag",
+        "pstructs_reflog",
+        "pstructs_pending",
+    ]
     found: dict[str, Any] = {
         table: con.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in tables
     }
@@ -54,3 +60,10 @@ def grown(store: SnapshotStore, versions: int = 3, head: str = "main") -> Snapsh
         store.save(value, head=head, message=f"change {n}")
     store.undo(head)
     return store
+
+
+def tagged(store: SnapshotStore, name: str, message: str | None, head: str = "main") -> None:
+    """Tag where a head is."""
+    with store._folder.transaction(sync=False) as con:
+        version = store._catalog.find(con, head)
+        store._catalog.add_tag(con, name, version.number, bytes.fromhex(version.id), message)
