@@ -7,8 +7,12 @@
 The transaction makes the version: everything that it needs is on the disk before, and as long as
 it has not happened, nobody sees anything. A commit to several heads is one transaction, too. A
 crash in between leaves at most a file with a pending row (pending.py). A write that fails takes
-back what it made; after a sync that failed, what is on the disk is unknown, so the handle takes
-no more writes.
+back what it made; after a sync that failed, what is on the disk is unknown, so no handle that is
+open then takes more writes (folder.py).
+
+With `durable="commit"` the transaction is on the disk before anyone sees it. With `"group"` it is
+not: those who commit at the same time sync together afterwards (syncing.py), and each returns when
+that is done.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pstructs.cache import pending
 from pstructs.cache.catalog import Draft
@@ -26,7 +30,11 @@ from pstructs.cache.refs import Head
 from pstructs.cache.version import Version
 from pstructs.errors import HeadMovedError, StoreClosedError, StoreError, WriteIdError
 
-__all__ = ["ANY", "AnyVersion", "Change", "Committer", "Expected"]
+__all__ = ["ANY", "DURABLE", "AnyVersion", "Change", "Committer", "Durable", "Expected"]
+
+#: What a save promises when it returns.
+Durable: TypeAlias = Literal["commit", "group", "none"]
+DURABLE: Final[tuple[Durable, ...]] = ("commit", "group", "none")
 
 
 class AnyVersion:
@@ -78,18 +86,28 @@ class Committer:
     Parameters
     ----------
     folder : Folder
-    sync : bool
-        Whether a version is on the disk before it is acknowledged.
+    durable : {"commit", "group", "none"}
     """
 
-    def __init__(self, folder: Folder, *, sync: bool) -> None:
-        self.folder, self.catalog, self.sync = folder, folder.catalog, sync
-        self.poison: str | None = None
+    def __init__(self, folder: Folder, durable: Durable) -> None:
+        self.folder, self.catalog, self.durable = folder, folder.catalog, durable
+        self._failures = folder.failures
+
+    @property
+    def sync(self) -> bool:
+        """Whether what is acknowledged is on the disk."""
+        return self.durable != "none"
+
+    @property
+    def poison(self) -> str | None:
+        """Why there are no more writes; None while there are."""
+        return None if self.folder.failures == self._failures else self.folder.failure
 
     def check(self) -> None:
         """Raise after a failed sync."""
-        if self.poison is not None:
-            raise StoreClosedError(self.poison)
+        poison = self.poison
+        if poison is not None:
+            raise StoreClosedError(poison)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -98,14 +116,19 @@ class Committer:
             with self.folder.errors:
                 yield
         except StoreClosedError as error:
-            self.poison = str(error)
+            if self.poison is None:
+                self.folder.failed(str(error))
             raise
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock, for a commit without a pack."""
-        with self.guard(), self.folder.transaction(sync=self.sync) as con:
-            yield con
+        """Hold the write lock; what was written is as durable as saves are when this ends."""
+        with self.guard():
+            with self.folder.transaction(sync=self.durable == "commit") as con:
+                yield con
+            if self.durable == "group":
+                self.folder.group.wait()
+            self.check()  # a sync of another thread may have failed: of what this one stands on
 
     def save(self, changes: Sequence[Change]) -> tuple[list[Version], dict[bytes, str | bytes]]:
         """Store packs and commit the versions that are their roots, all or none.
@@ -143,6 +166,8 @@ class Committer:
                 for uuid in files:
                     self._take_back(uuid)
                 if isinstance(error, _CommittedBefore):
+                    if self.sync:  # who made it may be waiting for that still
+                        self.folder.group.wait()
                     return error.versions, {}
                 raise
 
@@ -160,7 +185,7 @@ class Committer:
     ) -> list[Version]:
         """Make the versions; the packs that are `files` have pending rows."""
         folder = self.folder
-        with folder.transaction(sync=self.sync) as con:
+        with self.transaction() as con:
             if done := self.committed(con, changes):
                 raise _CommittedBefore(done)
             at = {
