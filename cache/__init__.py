@@ -15,6 +15,7 @@ from pstructs.cache.memory import MemoryTier
 from pstructs.cache.ondisk import DiskTier
 from pstructs.cache.receiving import Transfer
 from pstructs.cache.remote import RemoteFolder
+from pstructs.cache.repairing import RepairReport
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.tiered import TieredCache
 from pstructs.cache.tiers import Tier, TierInfo
@@ -29,6 +30,7 @@ __all__ = [
     "Memoized",
     "MemoryTier",
     "RemoteFolder",
+    "RepairReport",
     "SnapshotStore",
     "Tier",
     "TierInfo",

@@ -225,7 +225,9 @@ class Catalog(Refs):
         self.move(con, head, at, number, vid, now, action)
         return self._version(sealed)
 
-    def receive(self, con: sqlite3.Connection, version: Version) -> None:
+    def receive(
+        self, con: sqlite3.Connection, version: Version, number: int | None = None
+    ) -> None:
         """Add a version that was made in another store, under a number of this one."""
         write_id = version.write_id
         if write_id is not None and any(
@@ -233,7 +235,7 @@ class Catalog(Refs):
         ):
             write_id = None  # that of another commit here: a retry has to find the one made here
         row = (
-            self.last_number(con) + 1,
+            number or self.last_number(con) + 1,
             bytes.fromhex(version.id),
             bytes.fromhex("".join(version.parents)),
             version.time,

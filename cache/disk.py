@@ -20,7 +20,15 @@ import diskcache
 
 from pstructs.errors import StoreDamagedError
 
-__all__ = ["PACK_FOLDER", "ROW_LIMIT", "Columns", "RawDisk", "SyncError", "sync_folder"]
+__all__ = [
+    "PACK_FOLDER",
+    "ROW_LIMIT",
+    "Columns",
+    "RawDisk",
+    "SyncError",
+    "sync_file",
+    "sync_folder",
+]
 
 ROW_LIMIT = 32 * 1024
 PACK_FOLDER = "packs"
@@ -46,6 +54,17 @@ def sync_folder(path: str) -> None:
         raise SyncError(
             error.errno, f"sync of the folder failed: {error.strerror}", path
         ) from error
+    finally:
+        os.close(handle)
+
+
+def sync_file(path: str) -> None:
+    """Sync a file that was written before."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise SyncError(error.errno, f"sync of a pack failed: {error.strerror}", path) from error
     finally:
         os.close(handle)
 

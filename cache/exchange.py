@@ -12,6 +12,7 @@ from pstructs.cache.folder import SHORT_BYTES
 from pstructs.cache.opened import OpenStore
 from pstructs.cache.receiving import Transfer, receive
 from pstructs.cache.remote import RemoteFolder
+from pstructs.cache.repairing import RepairReport, repair, sound_numbers
 from pstructs.cache.sources import Source, StoreSource, missing, plan
 from pstructs.cache.version import Version, VersionName
 from pstructs.errors import MissingBaseError, MissingVersionError
@@ -313,6 +314,61 @@ class Exchange(OpenStore):
                 force=force,
                 keep=True,
             )
+
+    # ---- repair
+    def repair(self, source: Exchange | RemoteFolder | str | os.PathLike[str]) -> RepairReport:
+        """Take packs and rows of versions that are damaged or missing here from elsewhere.
+
+        Every pack and row of this store is read. What is broken is looked for in the source by
+        its uuid and its digests, verified as what a stranger sends, and put in place of the
+        damaged original, which is kept in the folder `damaged` until the store is whole.
+
+        Parameters
+        ----------
+        source : SnapshotStore, RemoteFolder, str or os.PathLike
+            Another store that has some of the versions of this one, the folder of one, an export
+            file, or the URL of a remote folder. It may be damaged itself: what is sound in it is
+            taken.
+
+        Returns
+        -------
+        RepairReport
+            What was repaired, and what still is damaged: run it again with another source.
+
+        Raises
+        ------
+        StoreDamagedError
+            When the catalog can't be read at all. Heads, tags and the reflog are not repaired.
+
+        Notes
+        -----
+        *Cost*: O(bytes in the store), twice: everything is verified before and after. Values
+        that are loaded go on reading what they were loaded from: load them anew.
+
+        Examples
+        --------
+        >>> import os, tempfile, pstructs
+        >>> from pstructs.cache import SnapshotStore
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with SnapshotStore(os.path.join(folder.name, "a")) as a:
+        ...     saved = a.save(pstructs.pmap({n: str(n) for n in range(9999)}))
+        ...     sent = a.push(os.path.join(folder.name, "backup"))
+        ...     os.unlink(os.path.join(folder.name, "a", "packs", f"{saved.pack}.pack"))
+        >>> with SnapshotStore(os.path.join(folder.name, "a")) as a:
+        ...     report = a.repair(os.path.join(folder.name, "backup"))
+        ...     report.packs == (saved.pack,), report.problems, len(a.load())
+        (True, (), 9999)
+        >>> folder.cleanup()
+        """
+        self._writable()
+        if isinstance(source, str | os.PathLike) and os.path.isfile(source):
+            with self._folder.errors, Bundle(os.fspath(source)) as bundle:
+                return repair(self._committer, bundle)
+        with self._opened(source) as there, self._folder.errors:
+            if isinstance(there, RemoteFolder):
+                return repair(self._committer, there.source(None, lambda _: False))
+            numbers = sound_numbers(there._catalog, there._con())
+            return repair(self._committer, StoreSource(there._folder, numbers, {}))
 
     @contextlib.contextmanager
     def _opened(

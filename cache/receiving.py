@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from pstructs.cache import pending
-from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, SyncError, sync_folder
+from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, SyncError, sync_file, sync_folder
 from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.portable import check_id
 from pstructs.cache.sources import PackInfo, Source, TagText, comes_before, plan
@@ -120,7 +120,7 @@ class Incoming:
         """Move a pack to where it is going to stay."""
         path = self.file(uuid)
         if sync:
-            _sync(path)
+            sync_file(path)
         os.rename(path, self.folder.disk.filename(uuid)[1])
         self.moved.append(uuid)
 
@@ -133,11 +133,16 @@ class Incoming:
 
     def drop(self) -> None:
         """Remove everything that was staged."""
-        for info in self.staged.values():
+        for short in list(self.staged):
+            self.discard(short)
+
+    def discard(self, short: bytes) -> None:
+        """Remove one pack, if it was staged."""
+        info = self.staged.pop(short, None)
+        if info is not None:
+            self._roots.pop(info.uuid, None)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.file(info.uuid))
-        self.staged.clear()
-        self._roots.clear()
 
     # ---- packs
     def add(self, source: Source, info: PackInfo) -> int:
@@ -190,10 +195,16 @@ class Incoming:
         return self.folder.open_pack(uuid).root_digest if root is None else root
 
     def _attach(self, path: str) -> Pack:
-        if os.path.getsize(path) < ROW_LIMIT:  # there may be more small ones than maps
-            with open(path, "rb") as source:
-                return Pack.from_buffer(source.read(), trusted=True, resolve=self.resolve)
-        return Pack.from_file(path, trusted=True, resolve=self.resolve)
+        if os.path.getsize(path) >= ROW_LIMIT:
+            return self.attach(path)
+        with open(path, "rb") as source:  # there may be more small ones than maps
+            return self.attach(source.read())
+
+    def attach(self, where: str | bytes) -> Pack:
+        """Return the pack in a file or in bytes; what it imports is looked for here first."""
+        if isinstance(where, bytes):
+            return Pack.from_buffer(where, trusted=True, resolve=self.resolve)
+        return Pack.from_file(where, trusted=True, resolve=self.resolve)
 
     def resolve(self, key: bytes) -> Pack:
         """Return a pack that was verified here, or one of the store."""
@@ -435,13 +446,3 @@ class _Receiver:
             return None
         self.catalog.move(con, name, at, to.number, bytes.fromhex(vid), time.time_ns(), action)
         return to
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        raise SyncError(error.errno, f"sync of a pack failed: {error.strerror}", path) from error
-    finally:
-        os.close(handle)
