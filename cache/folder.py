@@ -351,6 +351,10 @@ class Folder:
         self._packs[uuid[:SHORT_BYTES]] = pack
         return pack
 
+    def forget(self) -> None:
+        """Open all packs anew when they are next asked for: some have other bytes now."""
+        self._packs.clear()
+
     def owns(self, pack: Pack) -> bool:
         """Whether new packs of this store may point into `pack`."""
         return pack.owner is self
