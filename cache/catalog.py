@@ -62,6 +62,7 @@ _COLUMNS = (
 _VERSION = f"SELECT {_COLUMNS} FROM pstructs_version WHERE "
 _ID_AND_TIME = "SELECT id, time FROM pstructs_version WHERE number = ?"
 _INSERT = f"INSERT INTO pstructs_version ({_COLUMNS}) VALUES ({', '.join('?' * 14)})"
+_RETIRED = "SELECT 1 FROM pstructs_retired WHERE pack = ?"
 
 
 class Draft(NamedTuple):
@@ -218,6 +219,11 @@ class Catalog(Refs):
             parents, now = at.id, max(now, at.time + 1, before[1] + 1)
         for other in others:
             parents, now = parents + bytes.fromhex(other.id), max(now, other.time + 1)
+        if con.execute(_RETIRED, (draft.pack,)).fetchone():
+            raise MissingVersionError(
+                f"{self.path}: the value that was to be brought back was given up meanwhile; "
+                "nothing was saved"
+            )
         vid = self.version_id(draft, parents, now)
         message, head, pack, root, nbytes, entries, back, meta, write_id = draft
         row = (
@@ -228,6 +234,16 @@ class Catalog(Refs):
         con.execute(_INSERT, sealed)
         self.move(con, head, at, number, vid, now, action)
         return self._as_version(sealed)
+
+    def rewrite(self, con: sqlite3.Connection, number: int, **columns: Any) -> None:
+        """Change columns of a version's row, in the caller's transaction, and seal it anew."""
+        (old,) = con.execute(_VERSION + "number = ?", (number,)).fetchall()
+        self._version(old)
+        row = {**dict(zip(_COLUMNS.split(", "), old, strict=True)), **columns}
+        del row["sum"]
+        sealed = (*row.values(), seal(self.store, "version", *row.values()))
+        marks = ", ".join("?" * len(sealed))
+        con.execute(f"REPLACE INTO pstructs_version ({_COLUMNS}) VALUES ({marks})", sealed)
 
     # ---- names of versions
     def find(self, con: sqlite3.Connection, name: VersionName) -> Version:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, cast
 
+from pstructs.cache.archive import archived, read_archived
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.pins import check_value
 from pstructs.cache.refs import snapshot
 from pstructs.cache.version import Version, VersionName
 from pstructs.cache.versions import Versions
@@ -46,6 +48,10 @@ class Reading(OpenStore):
         ------
         MissingVersionError
             When there is none; the message says what there is.
+        ExpiredVersionError
+            When there was one, and its value was given up (`expire`).
+        ArchivedVersionError
+            When its value is in an archive that is not attached (`attach_archive`).
         StoreDamagedError
             When its row or pack is damaged. Nodes are checked when they are first read, so
             later reads of the value can raise `DamagedPackError`.
@@ -64,10 +70,20 @@ class Reading(OpenStore):
         ...     store.load("main~2")["n"], store.load(2)["n"]
         (1, 2)
         """
-        return self._load(self.version(version))
+        self._con()
+        with self._folder.using():
+            return self._load(self.version(version))
 
     def _load(self, found: Version) -> Any:
         """Return the value of a version whose row has been read."""
+        with self._folder.using():
+            con = self._con()
+            if (where := archived(self._folder, con, found)) is not None:
+                return read_archived(self._folder, found, where)
+            check_value(self._catalog, con, found)
+            return self._read(found)
+
+    def _read(self, found: Version) -> Any:
         try:
             with self._folder.errors:
                 pack = self._folder.open_pack(bytes.fromhex(found.pack))
