@@ -5,11 +5,13 @@
     <store>/leases/*.lease  who has it open (leases.py)
 
 Making a store is one SQLite transaction, so that several processes may open the same new folder
-at once: one of them makes it, the others find it made.
+at once: one of them makes it, the others find it made. The folder's own name is on the disk before
+that; the folder of packs is made by whoever finds that it is not there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -64,8 +66,8 @@ def prepare(given: str | os.PathLike[str]) -> tuple[str, Identity]:
         raise _refuse(errno.ENOTDIR, "the path of a store is a file", path)
     with Explained(path):
         try:
-            os.makedirs(path, exist_ok=True)
-        except (NotADirectoryError, FileExistsError) as error:
+            _make_folder(path)
+        except NotADirectoryError as error:
             raise _refuse(errno.ENOTDIR, "a parent of the store's path is a file", path) from error
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -77,8 +79,29 @@ def prepare(given: str | os.PathLike[str]) -> tuple[str, Identity]:
             _check_free(path, found)
         with closing(sqlite3.connect(database, BUSY_SECONDS, isolation_level=None)) as con:
             uuid = _read_or_make(con, path)
+        if PACK_FOLDER not in found:
+            _make_folder(os.path.join(path, PACK_FOLDER))
         status = os.stat(database)
     return path, Identity(uuid, status.st_dev, status.st_ino)
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder and those that it lies in, as far as they are missing, and sync their names.
+
+    Raises
+    ------
+    NotADirectoryError
+    """
+    parent = os.path.dirname(path)
+    if os.path.isdir(path):
+        return
+    if not os.path.isdir(parent):
+        _make_folder(parent)
+    with contextlib.suppress(FileExistsError):  # another process was faster
+        os.mkdir(path)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    sync_folder(parent)
 
 
 def _check_free(path: str, found: set[str]) -> None:
@@ -134,6 +157,7 @@ def _read_or_make(con: sqlite3.Connection, path: str) -> bytes:
 
 
 def _make(con: sqlite3.Connection, path: str) -> None:
+    sync_folder(os.path.dirname(path))  # again: who made the folder may have died before
     con.execute("PRAGMA auto_vacuum = 2")
     con.execute("BEGIN IMMEDIATE")
     try:
@@ -152,6 +176,3 @@ def _make(con: sqlite3.Connection, path: str) -> None:
         if con.in_transaction:
             con.execute("ROLLBACK")
         raise
-    os.makedirs(os.path.join(path, PACK_FOLDER), exist_ok=True)
-    sync_folder(path)
-    sync_folder(os.path.dirname(path))

@@ -277,7 +277,7 @@ class Saving(OpenStore):
             catalog = self._catalog
             at = catalog.head(con, head)
             if at is None:
-                catalog.find(con, head)  # raises: there is none
+                catalog.missing(con, f"there is no head {head!r}")
             now = self._origin(con, catalog.find(con, head))
             if to is not None:
                 target = catalog.find(con, to)
