@@ -26,9 +26,7 @@ def _leaves(value: Any) -> Iterator[Any]:
         elif isinstance(top, Mapping):
             todo.extend(top.keys())
             todo.extend(top.values())
-        elif isinstance(top, AbstractSet) or (
-            hasattr(top, "__iter__") and hasattr(top, "__len__")
-        ):
+        elif hasattr(top, "__iter__") and hasattr(top, "__len__"):
             todo.extend(top)
         else:
             yield top
