@@ -42,6 +42,7 @@ __all__ = [
     "PstructsError",
     "ReentryError",
     "ShareError",
+    "StoreBusyError",
     "StoreClosedError",
     "StoreDamagedError",
     "StoreError",
@@ -123,6 +124,10 @@ class StoreError(PstructsError):
 
 class StorePathError(StoreError, OSError):
     """The path given for a store can't be one."""
+
+
+class StoreBusyError(StoreError):
+    """Others use the store, and what was asked has to be done alone; the message names them."""
 
 
 class StoreClosedError(StoreError, ValueError):
