@@ -13,15 +13,18 @@ from pstructs.distributed.head import Head, head
 from pstructs.distributed.head_version import HeadVersion
 from pstructs.distributed.parallel import Partition, map_reduce, partitions
 from pstructs.distributed.pickling import AUTO_SHARE_ENTRIES, enable
+from pstructs.distributed.stream import Consumer, Stream
 from pstructs.errors import ShareError
 
 __all__ = [
     "AUTO_SHARE_ENTRIES",
+    "Consumer",
     "Handle",
     "Head",
     "HeadVersion",
     "Partition",
     "ShareError",
+    "Stream",
     "backend",
     "enable",
     "head",

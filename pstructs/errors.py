@@ -41,6 +41,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StorePathError",
+    "StreamFullError",
     "UnsavableError",
     "UnsavableKeyError",
     "UnsavableValueError",
@@ -204,6 +205,10 @@ class HeadBusyError(HeadError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.retry_after, self.conflicts))
+
+
+class StreamFullError(HeadBusyError):
+    """A stream keeps as many events as it may; nothing was appended."""
 
 
 class HeadTimeoutError(HeadError, TimeoutError):
