@@ -8,6 +8,7 @@ this runs in the calling process, and says so; see `backend`.
 """
 
 from pstructs.distributed.backend import backend
+from pstructs.distributed.cluster_tier import ClusterTier
 from pstructs.distributed.handle import Handle, share
 from pstructs.distributed.head import Head, head
 from pstructs.distributed.head_version import HeadVersion
@@ -18,6 +19,7 @@ from pstructs.errors import ShareError
 
 __all__ = [
     "AUTO_SHARE_ENTRIES",
+    "ClusterTier",
     "Consumer",
     "Handle",
     "Head",

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pstructs.cache import SnapshotStore, Version
+from pstructs.cache.commit import Durable
 from pstructs.errors import MissingPackError, StoreFullError
 from pstructs.packs import Pack, PackWriter
 
@@ -178,7 +179,7 @@ class StoreLog(Log):
     There are no rows when the store has no such head yet: `commit` a first value then.
     """
 
-    def __init__(self, path: str, head: str, keep: int, durable: str) -> None:
+    def __init__(self, path: str, head: str, keep: int, durable: Durable) -> None:
         super().__init__(keep)
         self._store = SnapshotStore(path, durable)
         self._head = head

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Any, Generic, Literal, TypeVar
 
 from pstructs import PVector, m, pvector
+from pstructs.cache.commit import Durable
 from pstructs.distributed.backend import DEFAULT_TIMEOUT
 from pstructs.distributed.head import Head, head
 from pstructs.distributed.stream_operations import EMPTY, end
@@ -38,7 +39,7 @@ class Stream(Generic[T]):
     store : str, optional
         Folder of a `SnapshotStore` on this node: appends and commits are saved there before they
         are acknowledged. Without it the stream lives in the memory of its actor.
-    durable : {"commit", "none"}
+    durable : {"commit", "group", "none"}
         As for `SnapshotStore`.
     most : int
         Events that may be kept; an append that would exceed it waits, and is refused in the end.
@@ -72,7 +73,7 @@ class Stream(Generic[T]):
         name: str,
         store: str | None = None,
         *,
-        durable: str = "commit",
+        durable: Durable = "commit",
         most: int = 1_000_000,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
