@@ -48,6 +48,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StorePathError",
+    "StreamFullError",
     "TagMovedError",
     "UnsavableError",
     "UnsavableKeyError",
@@ -257,6 +258,10 @@ class HeadBusyError(HeadError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.retry_after, self.conflicts))
+
+
+class StreamFullError(HeadBusyError):
+    """A stream keeps as many events as it may; nothing was appended."""
 
 
 class HeadTimeoutError(HeadError, TimeoutError):
