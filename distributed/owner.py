@@ -70,14 +70,17 @@ class PackOwner:
         if process is not None and uuid in self._kept:
             travelled, users = self._kept[uuid]
             users.add(process)
-            return travelled[-1][3]
+            return travelled[-1][4]
         ref = ray.put(pack)
         nbytes = pack.buffer.view.nbytes
         self._sizes[ref.binary()] = nbytes
         self._put += nbytes
         if process is not None:
             name = ray.get_runtime_context().get_actor_name()
-            self._kept[uuid] = [(uuid, nbytes, None, ref, name, store, ())], {process}
+            self._kept[uuid] = (
+                [(uuid, nbytes, bool(pack.imports), None, ref, name, store, ())],
+                {process},
+            )
         return ref
 
     async def keep(self, uuid: bytes, travelled: list[Travelling], process: bytes) -> None:

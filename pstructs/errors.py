@@ -40,6 +40,7 @@ __all__ = [
     "UnsavableKeyError",
     "UnsavableValueError",
     "WatchError",
+    "WorkCancelledError",
 ]
 
 
@@ -165,6 +166,10 @@ class HeadMovedError(StoreError):
 
 class ShareError(PstructsError, RuntimeError):
     """A shared collection can't be published or reached."""
+
+
+class WorkCancelledError(PstructsError, RuntimeError):
+    """Work on the parts of a collection was given up because its user asked for it."""
 
 
 class HistoryError(PstructsError):

@@ -94,7 +94,7 @@ def test_the_examples_in_the_docstrings_run() -> None:
         + """
 import doctest, importlib
 ran = 0
-for name in ("backend", "buffers", "handle", "opened", "parallel", "pickling"):
+for name in ("backend", "buffers", "handle", "opened", "parallel", "parts", "pickling"):
     result = doctest.testmod(importlib.import_module(f"pstructs.distributed.{name}"))
     assert result.failed == 0, name
     ran += result.attempted
