@@ -23,8 +23,9 @@ import diskcache
 
 from pstructs.cache import pending
 from pstructs.cache.catalog import Catalog
-from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk
+from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk, sync_folder
 from pstructs.cache.layout import BUSY_SECONDS, DATABASE, Identity, prepare
+from pstructs.cache.syncing import LogFile, SharedSync
 from pstructs.cache.trouble import Explained
 from pstructs.errors import MissingPackError, StoreDamagedError, StoreError, StorePathError
 from pstructs.packs import Pack
@@ -120,6 +121,7 @@ def open_folder(given: str | os.PathLike[str]) -> tuple[Folder, int]:
     if folder is None:
         folder = Folder(path, identity)
         _folders[path, identity] = folder
+    folder.heal()
     return folder, folder.sweep()
 
 
@@ -138,6 +140,9 @@ class Folder:
         self.catalog = Catalog(path, identity.uuid)
         self.errors = Explained(path)
         self.handles = 0
+        self.failures = self._healed = 0  # of syncs
+        self.failure: str | None = None
+        self._group, self._group_of = self._new_group(), os.getpid()
         self._local = threading.local()
         self._packs: WeakValueDictionary[bytes, Pack] = WeakValueDictionary()
         with self.errors:
@@ -162,13 +167,16 @@ class Folder:
             local = self._local
             if getattr(local, "con", None) is not con:
                 con.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-                local.con, local.sync = con, None
+                local.con, local.sync, local.named = con, None, False
             if local.sync is not sync:
                 con.execute(f"PRAGMA synchronous = {2 if sync else 1}")
                 local.sync = sync
             con.execute("BEGIN IMMEDIATE")
             try:
                 self._check_place()
+                if not local.named:  # SQLite does this only where it made the log itself
+                    sync_folder(self.path)
+                    local.named = True
                 yield con
                 con.execute("COMMIT")
             except BaseException:
@@ -176,6 +184,40 @@ class Folder:
                     with contextlib.suppress(sqlite3.Error):
                         con.execute("ROLLBACK")
                 raise
+
+    @property
+    def group(self) -> SharedSync:
+        """The sync of the log that the threads of this process share."""
+        if self._group_of != os.getpid():  # a fork leaves its threads behind
+            self._group, self._group_of = self._new_group(), os.getpid()
+        return self._group
+
+    def _new_group(self) -> SharedSync:
+        return SharedSync(LogFile(os.path.join(self.path, DATABASE + "-wal")).sync)
+
+    def failed(self, problem: str) -> None:
+        """Take no more writes from the handles that are open now: a sync failed.
+
+        The system may have dropped what it could not write, and may tell nobody else: a later
+        sync that succeeds promises nothing about what was written before.
+        """
+        self.failure = problem
+        self.failures += 1
+
+    def heal(self) -> None:
+        """After a failed sync, write all that SQLite's log holds once more, and sync it."""
+        failures = self.failures
+        if self._healed == failures:
+            return
+        with self.errors:
+            ((busy, _, _),) = self.con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if busy:
+            raise StoreError(
+                f"{self.path}: a sync failed earlier, and what the log holds can't be written "
+                "anew while others read the store without end; close them and try again"
+            )
+        self._group = self._new_group()
+        self._healed = failures
 
     def _check_place(self) -> None:
         """Raise unless the catalog that is open is still the one in the folder.

@@ -26,10 +26,12 @@ class SnapshotStore(Saving, Reading, Checking):
     ----------
     path : str or os.PathLike
         The folder; made if it does not exist. On a local filesystem.
-    durable : {"commit", "none"}
-        `"commit"`: a version that `save` returned survives a power cut. `"none"`: it survives
-        the end of the process in any way, but a power cut can take or damage the last ones; for
-        stores that can be made again.
+    durable : {"commit", "group", "none"}
+        `"commit"`: a version that `save` returned survives a power cut, and is on the disk before
+        anyone can see it. `"group"`: it survives a power cut, too, and saves of several threads
+        share their syncs; others can see it a moment before it is on the disk. `"none"`: it
+        survives the end of the process in any way, but a power cut can take or damage the last
+        ones; for stores that can be made again.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pstructs.cache.disk import PACK_FOLDER
+from pstructs.cache.refs import TAG
 from pstructs.cache.version import Version, VersionName
 from pstructs.errors import PackError, StoreDamagedError, StoreError
 
@@ -89,20 +90,20 @@ class _Check:
                 self.problems.append(str(error))
         return found
 
-    def heads(self) -> None:
+    def names(self) -> None:
+        """Check heads and tags: each is where its reflog ends, and at a version that is there."""
         try:
-            heads = {head.name: head for head in self.catalog.heads(self.con)}
+            at = {head.name: head.id for head in self.catalog.heads(self.con)}
+            moved = {head.name: head.moves for head in self.catalog.heads(self.con)}
+            at |= {TAG + tag.name: tag.id for tag in self.catalog.tags(self.con)}
             for name in self.catalog.names_in_reflog(self.con):
                 moves = self.catalog.moves(self.con, name)
-                head = heads.pop(name, None)
-                old = [new for _, new in moves]
-                if head is None or head.moves != len(moves) or head.id != old[-1]:
-                    self.catalog.damaged(f"the head {name!r} is not where its reflog ends")
-                if [move[0] for move in moves] != [None, *old[:-1]]:
-                    self.catalog.damaged(f"the reflog of the head {name!r} has a gap")
-                self.catalog.find(self.con, name)
-            for name in heads:
-                self.catalog.damaged(f"the head {name!r} is not in the reflog")
+                if at.get(name) != moves[-1].new or moved.get(name, len(moves)) != len(moves):
+                    self.catalog.damaged(f"{name!r} is not where its reflog ends")
+                if [move.old for move in moves] != [None, *(move.new for move in moves[:-1])]:
+                    self.catalog.damaged(f"the reflog of {name!r} has a gap")
+            for name in at:
+                self.catalog.find(self.con, name.removeprefix(TAG))
         except (StoreError, sqlite3.Error) as error:
             self.problems.append(str(error))
 
@@ -212,7 +213,7 @@ def verify_store(
             if name is None:
                 check.database()
                 versions = check.versions()
-                check.heads()
+                check.names()
                 keys = check.keys()
             else:
                 versions = [folder.catalog.find(con, name)]

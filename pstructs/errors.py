@@ -41,6 +41,7 @@ __all__ = [
     "UnsavableValueError",
     "WatchError",
     "WorkCancelledError",
+    "WriteIdError",
 ]
 
 
@@ -162,6 +163,10 @@ class HeadMovedError(StoreError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.expected, self.actual))
+
+
+class WriteIdError(StoreError, ValueError):
+    """The store has a commit with this write id that saved something else."""
 
 
 class ShareError(PstructsError, RuntimeError):
