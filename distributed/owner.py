@@ -43,9 +43,10 @@ __all__ = ["NAMESPACE", "RECOVERY", "Owner", "PackOwner"]
 NAMESPACE = "pstructs"
 """The Ray namespace of the owner actors."""
 
-RECOVERY = 5.0
+RECOVERY = 10.0
 """Seconds that a reader waits for a lost pack to be published again. Processes learn of the death
-of an owner within 10 ms; starting a new one takes 0.5 to 1.5 s."""
+of an owner within 10 ms; starting a new one takes 0.5 to 1.5 s, and 6 s on a machine that is busy
+with other things."""
 
 PICKLED = b"pickled"
 """In whose name the packs of handles are kept that were pickled by other means than Ray's."""

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.skipif(
         "PSTRUCTS_NODES" not in os.environ,
-        reason="starts three nodes and waits for the death of one, 40 s: make nodes",
+        reason="starts three nodes and waits for the death of one, 40 s: make faults",
     ),
 ]
 
