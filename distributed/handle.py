@@ -270,10 +270,9 @@ def share(value: Any, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[Any]:
     True
     """
     if ray_or_none() is None:
-        if isinstance(value, Handle):
-            return value
-        say_in_process()
-        return Handle(uuids.uuid4().bytes, None, value)
+        if not isinstance(value, Handle):
+            say_in_process()
+        return share_here(value)
     if isinstance(value, Handle):
         if value.where == "ray":
             return value
@@ -285,6 +284,11 @@ def share(value: Any, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[Any]:
         log.warning("the owner of the shared packs has died; sharing anew through another one")
         PIECES.left(gone.owner)
         return _share(value, timeout)
+
+
+def share_here(value: Handle[T] | T) -> Handle[T]:
+    """A handle of a collection in this process, also where there is a cluster."""
+    return value if isinstance(value, Handle) else Handle(uuids.uuid4().bytes, None, value)
 
 
 def _share(value: T, timeout: float) -> Handle[T]:

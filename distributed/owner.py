@@ -43,9 +43,10 @@ __all__ = ["NAMESPACE", "RECOVERY", "Owner", "PackOwner"]
 NAMESPACE = "pstructs"
 """The Ray namespace of the owner actors."""
 
-RECOVERY = 5.0
+RECOVERY = 10.0
 """Seconds that a reader waits for a lost pack to be published again. Processes learn of the death
-of an owner within 10 ms; starting a new one takes 0.5 to 1.5 s."""
+of an owner within 10 ms; starting a new one takes 0.5 to 1.5 s, and 6 s on a machine that is busy
+with other things."""
 
 PICKLED = b"pickled"
 """In whose name the packs of handles are kept that were pickled by other means than Ray's."""
@@ -70,14 +71,17 @@ class PackOwner:
         if process is not None and uuid in self._kept:
             travelled, users = self._kept[uuid]
             users.add(process)
-            return travelled[-1][3]
+            return travelled[-1][4]
         ref = ray.put(pack)
         nbytes = pack.buffer.view.nbytes
         self._sizes[ref.binary()] = nbytes
         self._put += nbytes
         if process is not None:
             name = ray.get_runtime_context().get_actor_name()
-            self._kept[uuid] = [(uuid, nbytes, None, ref, name, store, ())], {process}
+            self._kept[uuid] = (
+                [(uuid, nbytes, bool(pack.imports), None, ref, name, store, ())],
+                {process},
+            )
         return ref
 
     async def keep(self, uuid: bytes, travelled: list[Travelling], process: bytes) -> None:
