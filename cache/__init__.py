@@ -21,6 +21,9 @@ from pstructs.cache.memory import MemoryTier
 from pstructs.cache.merging import Transaction
 from pstructs.cache.ondisk import DiskTier
 from pstructs.cache.pins import Mark
+from pstructs.cache.receiving import Transfer
+from pstructs.cache.remote import RemoteFolder
+from pstructs.cache.repairing import RepairReport
 from pstructs.cache.report import Space, StoreReport
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.tiered import TieredCache
@@ -42,6 +45,8 @@ __all__ = [
     "Memoized",
     "MemoryTier",
     "Reflog",
+    "RemoteFolder",
+    "RepairReport",
     "SnapshotStore",
     "Space",
     "StoreReport",
@@ -50,6 +55,7 @@ __all__ = [
     "TierInfo",
     "TieredCache",
     "Transaction",
+    "Transfer",
     "ValueChange",
     "VerifyReport",
     "Version",

@@ -246,6 +246,32 @@ class Catalog(Refs):
         marks = ", ".join("?" * len(sealed))
         con.execute(f"REPLACE INTO pstructs_version ({_COLUMNS}) VALUES ({marks})", sealed)
 
+    def receive(
+        self, con: sqlite3.Connection, version: Version, number: int | None = None
+    ) -> None:
+        """Add a version that was made in another store, under a number of this one."""
+        write_id = version.write_id
+        if write_id is not None and any(
+            known.head == version.head for known in self.by_write_id(con, write_id)
+        ):
+            write_id = None  # that of another commit here: a retry has to find the one made here
+        row = (
+            number or self.last_number(con) + 1,
+            bytes.fromhex(version.id),
+            bytes.fromhex("".join(version.parents)),
+            version.time,
+            version.message,
+            version.head,
+            bytes.fromhex(version.pack),
+            bytes.fromhex(version.root),
+            version.nbytes,
+            version.entries,
+            None if version.restores is None else bytes.fromhex(version.restores),
+            pack_meta(version.meta),
+            write_id,
+        )
+        con.execute(_INSERT, (*row, seal(self.store, "version", *row)))
+
     # ---- names of versions
     def find(self, con: sqlite3.Connection, name: VersionName) -> Version:
         """Return the version that `name` means.
