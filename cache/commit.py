@@ -85,17 +85,28 @@ class Committer:
                 blob = bytes(image)
                 columns = disk.write(uuid, blob, sync=False)
                 return self._commit(draft, columns, expected, waits=False), blob
-            with self.folder.transaction(sync=False) as con:
-                pending.add(con, uuid)
-            try:
+            with self.underway(uuid):
                 columns = disk.write(uuid, image, sync=self.sync)
                 version = self._commit(draft, columns, expected, waits=True)
-            except (StoreClosedError, SyncError):
-                raise  # it can't be known what is on the disk: a sweep will see
-            except BaseException:
-                self._take_back(uuid)
-                raise
             return version, disk.filename(uuid)[1]
+
+    @contextlib.contextmanager
+    def underway(self, uuid: bytes) -> Iterator[None]:
+        """Write and commit a pack within: when that fails, its file goes."""
+        with self.folder.transaction(sync=False) as con:
+            pending.add(con, uuid)
+        try:
+            yield
+        except (StoreClosedError, SyncError):
+            raise  # it can't be known what is on the disk: a sweep will see
+        except BaseException:
+            self._take_back(uuid)
+            raise
+
+    def commit(self, draft: Draft, columns: Columns, expected: Expected) -> Version:
+        """Commit a pack that was written within `underway`."""
+        with self.guard():
+            return self._commit(draft, columns, expected, waits=True)
 
     def _take_back(self, uuid: bytes) -> None:
         """Remove the file of a commit that did not happen; leave it to a sweep if that fails."""

@@ -14,13 +14,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+from io import RawIOBase
 from typing import Any, BinaryIO, TypeAlias
 
 import diskcache
 
 from pstructs.errors import StoreDamagedError
 
-__all__ = ["PACK_FOLDER", "ROW_LIMIT", "Columns", "RawDisk", "SyncError", "sync_folder"]
+__all__ = [
+    "PACK_FOLDER",
+    "ROW_LIMIT",
+    "Columns",
+    "RawDisk",
+    "SyncError",
+    "sync_file",
+    "sync_folder",
+    "write_fully",
+]
 
 ROW_LIMIT = 32 * 1024
 PACK_FOLDER = "packs"
@@ -48,6 +58,23 @@ def sync_folder(path: str) -> None:
         ) from error
     finally:
         os.close(handle)
+
+
+def sync_file(out: RawIOBase, path: str) -> None:
+    """Sync a pack that was written."""
+    try:
+        os.fsync(out.fileno())
+    except OSError as error:
+        text = f"sync of a pack failed: {error.strerror}"
+        raise SyncError(error.errno, text, path) from error
+
+
+def write_fully(out: RawIOBase, data: bytes | memoryview) -> None:
+    """Write all of `data`: a signal or a nearly full disk makes short writes."""
+    view = memoryview(data)
+    done = 0
+    while done < len(view):
+        done += out.write(view[done:]) or 0
 
 
 class RawDisk(diskcache.Disk):  # type: ignore[misc]
@@ -126,15 +153,9 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
 
     def _write_file(self, path: str, view: memoryview, sync: bool) -> None:
         with open(path, "xb", buffering=0) as out:
-            done = 0
-            while done < len(view):  # a signal or a nearly full disk makes short writes
-                done += out.write(view[done:])
+            write_fully(out, view)
             if sync:
-                try:
-                    os.fsync(out.fileno())
-                except OSError as error:
-                    text = f"sync of a pack failed: {error.strerror}"
-                    raise SyncError(error.errno, text, path) from error
+                sync_file(out, path)
         if sync:
             sync_folder(os.path.dirname(path))
 

@@ -87,13 +87,7 @@ class Saving(OpenStore):
             ...
         pstructs.errors.HeadMovedError: ...
         """
-        self._writable()
-        check_head_name(head)
-        if message is not None and not isinstance(message, str):
-            raise TypeError(f"a message is a str or None, got {type(message).__name__}")
-        if message is not None and not _is_utf8(message):
-            raise ValueError(f"a message can't hold lone surrogates, as {message!r:.200} does")
-        wanted = self._expected(head, expected)
+        wanted = self._before(head, message, expected)
         writer = PackWriter(value, importable=self._folder.owns)
         image = writer.image
         entries = len(value) if isinstance(value, Sized) else None
@@ -106,8 +100,20 @@ class Saving(OpenStore):
             _log.warning("%s was saved and can't be opened", version, exc_info=True)
         return version
 
+    def _before(
+        self, head: str, message: str | None, expected: VersionName | AnyVersion | None
+    ) -> Expected:
+        """Check what can be checked before the work of encoding."""
+        self._writable()
+        check_head_name(head)
+        if message is not None and not isinstance(message, str):
+            raise TypeError(f"a message is a str or None, got {type(message).__name__}")
+        if message is not None and not _is_utf8(message):
+            raise ValueError(f"a message can't hold lone surrogates, as {message!r:.200} does")
+        return self._expected(head, expected)
+
     def _expected(self, head: str, expected: VersionName | AnyVersion | None) -> Expected:
-        """Look up and check `expected`, before the work of encoding."""
+        """Look up and check `expected`."""
         if isinstance(expected, AnyVersion):
             return ANY
         with self._folder.errors:

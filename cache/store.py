@@ -7,14 +7,14 @@ else is read until it is asked for.
 
 from __future__ import annotations
 
+from pstructs.cache.building import Building
 from pstructs.cache.checking import Checking
 from pstructs.cache.reading import Reading
-from pstructs.cache.saving import Saving
 
 __all__ = ["SnapshotStore"]
 
 
-class SnapshotStore(Saving, Reading, Checking):
+class SnapshotStore(Building, Reading, Checking):
     """Versions of persistent collections, in a folder.
 
     A value is a collection, or a list, dict or other savable value with collections in it. Saving

@@ -1,0 +1,141 @@
+"""`Building`: the method of a store that makes a version of more than fits into memory.
+
+    items ──► encoded, by hash ──► runs on the disk ──► merged ──► nodes, from the bottom up
+              as many as fit
+
+Nothing is kept as Python objects: an item is encoded as it comes, sorted runs of encoded ones are
+spilled into a file without a name, and merging them gives the entries in the order of the trie,
+so that its nodes can be written one after the other (pack_grow.c). The version is the same,
+digest for digest, as if the collection had been made in memory and saved.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from pstructs.cache.catalog import Draft
+from pstructs.cache.commit import ANY, AnyVersion, Expected
+from pstructs.cache.growing import GrowingPack
+from pstructs.cache.saving import Saving
+from pstructs.cache.version import Version, VersionName
+from pstructs.packs import PackBuilder
+
+__all__ = ["Building"]
+
+KINDS = ("map", "set")
+LEAST_MEMORY = 1 << 20
+BATCH = 4096
+"""Items between two calls of `progress`, and between two chances to interrupt."""
+
+Progress = Callable[[int, int], object]
+
+
+class Building(Saving):
+    """Makes versions out of iterators."""
+
+    def build(
+        self,
+        items: Iterable[Any],
+        kind: str = "map",
+        head: str = "main",
+        message: str | None = None,
+        expected: VersionName | AnyVersion | None = ANY,
+        memory: int = 256 << 20,
+        progress: Progress | None = None,
+    ) -> Version:
+        """Save a map or set of any number of items, which need not fit into memory.
+
+        The version is the one that `save` would make of `pmap(dict(items))` or `pset(items)`.
+
+        Parameters
+        ----------
+        items : iterable
+            For a map: a mapping, or pairs of a key and a value, of which the last one with a key
+            counts. For a set: its elements. It is gone through once.
+        kind : {"map", "set"}
+            What to make of them: a `PMap` or a `PSet`.
+        head, message, expected
+            As for `save`.
+        memory : int
+            Bytes that building may take, at least 1 MiB; what `items` itself takes comes on
+            top. What does not fit waits in a file in the store's folder, which takes about 36
+            bytes an item and what its key and value take.
+        progress : callable, optional
+            Called now and then with (items taken, entries written). Entries are written when all
+            items are taken.
+
+        Returns
+        -------
+        Version
+
+        Raises
+        ------
+        TypeError, ValueError
+            When an item of a map is no pair.
+        UnsavableKeyError, UnsavableValueError
+            When a key or value can't be saved; the message names it.
+        HeadMovedError, StoreFullError, StoreClosedError
+            As for `save`. After any error, also one out of `items`, the store is as it was.
+
+        Notes
+        -----
+        *Cost*: O(n log n) for n items, all of it sequential reading and writing. Two keys that are
+        both NaN are one key here, as on disk; in memory they may be two.
+
+        Values of more than 1 KiB and collections go into the pack as they come, so what a later
+        item with the same key replaces is in the pack, too.
+
+        Examples
+        --------
+        >>> import tempfile, pstructs
+        >>> from pstructs.cache import SnapshotStore
+        >>> with tempfile.TemporaryDirectory() as folder, SnapshotStore(folder) as store:
+        ...     built = store.build((n, n * n) for n in range(100_000))
+        ...     built.entries, store.load()[300]
+        (100000, 90000)
+        """
+        wanted = self._before(head, message, expected)
+        if kind not in KINDS:
+            accepted = " or ".join(map(repr, KINDS))
+            raise ValueError(f"kind is {accepted}, got {kind!r}")
+        if memory < LEAST_MEMORY:
+            raise ValueError(f"memory is at least {LEAST_MEMORY:,} bytes, got {memory!r}")
+        pairs = items.items() if kind == "map" and isinstance(items, Mapping) else items
+        tell = progress or (lambda taken, written: None)
+        return self._build(iter(pairs), kind, head, message, wanted, memory, tell)
+
+    def _build(
+        self,
+        items: Iterator[Any],
+        kind: str,
+        head: str,
+        message: str | None,
+        expected: Expected,
+        memory: int,
+        tell: Progress,
+    ) -> Version:
+        committer, folder = self._committer, self._folder
+        uuid = os.urandom(16)
+        with (
+            committer.underway(uuid),
+            GrowingPack(folder.disk, uuid, committer.guard) as pack,
+        ):
+            builder = PackBuilder(pack.write, kind, importable=folder.owns, uuid=uuid)
+            room = memory // 4 * 3  # the rest is for sorting, the allocator, and one item
+            while builder.take(items, room, BATCH):
+                if builder.held >= room:
+                    pack.spill(builder.spill)
+                tell(builder.taken, 0)
+            if builder.runs:
+                pack.spill(builder.spill)
+            builder.merge(memory // 2)
+            while builder.grow(BATCH):
+                tell(builder.taken, builder.count)
+            header = builder.finish()
+            tell(builder.taken, builder.count)
+            columns = pack.finish(header, sync=committer.sync)
+            digest, count, nbytes = builder.root_digest, builder.count, builder.nbytes
+            draft = Draft(message, head, uuid, digest, nbytes, count)
+            return committer.commit(draft, columns, expected)
