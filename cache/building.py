@@ -24,7 +24,7 @@ from pstructs.packs import PackBuilder
 
 __all__ = ["Building"]
 
-KINDS = ("map", "set")
+KINDS = ("map", "set", "vector")
 LEAST_MEMORY = 1 << 20
 BATCH = 4096
 """Items between two calls of `progress`, and between two chances to interrupt."""
@@ -45,23 +45,24 @@ class Building(Saving):
         memory: int = 256 << 20,
         progress: Progress | None = None,
     ) -> Version:
-        """Save a map or set of any number of items, which need not fit into memory.
+        """Save a map, set or vector of any number of items, which need not fit into memory.
 
-        The version is the one that `save` would make of `pmap(dict(items))` or `pset(items)`.
+        The version is the one that `save` would make of `pmap(dict(items))`, `pset(items)` or
+        `pvector(items)`.
 
         Parameters
         ----------
         items : iterable
             For a map: a mapping, or pairs of a key and a value, of which the last one with a key
-            counts. For a set: its elements. It is gone through once.
-        kind : {"map", "set"}
-            What to make of them: a `PMap` or a `PSet`.
+            counts. For a set or vector: its elements. It is gone through once.
+        kind : {"map", "set", "vector"}
+            What to make of them: a `PMap`, a `PSet` or a `PVector`.
         head, message, expected
             As for `save`.
         memory : int
             Bytes that building may take, at least 1 MiB; what `items` itself takes comes on
-            top. What does not fit waits in a file in the store's folder, which takes about 36
-            bytes an item and what its key and value take.
+            top. What does not fit waits in a file in the store's folder, which takes 32 bytes an
+            item and what its key and value take. (A vector has nothing to wait for.)
         progress : callable, optional
             Called now and then with (items taken, entries written). Entries are written when all
             items are taken.
@@ -81,8 +82,8 @@ class Building(Saving):
 
         Notes
         -----
-        *Cost*: O(n log n) for n items, all of it sequential reading and writing. Two keys that are
-        both NaN are one key here, as on disk; in memory they may be two.
+        *Cost*: O(n log n) for n items, O(n) for a vector, reading and writing in sequence only. Two
+        keys that are both NaN are one key here, as on disk; in memory they may be two.
 
         Values of more than 1 KiB and collections go into the pack as they come, so what a later
         item with the same key replaces is in the pack, too.
@@ -98,8 +99,7 @@ class Building(Saving):
         """
         wanted = self._before(head, message, expected)
         if kind not in KINDS:
-            accepted = " or ".join(map(repr, KINDS))
-            raise ValueError(f"kind is {accepted}, got {kind!r}")
+            raise ValueError(f"kind is one of {', '.join(map(repr, KINDS))}, got {kind!r}")
         if memory < LEAST_MEMORY:
             raise ValueError(f"memory is at least {LEAST_MEMORY:,} bytes, got {memory!r}")
         pairs = items.items() if kind == "map" and isinstance(items, Mapping) else items

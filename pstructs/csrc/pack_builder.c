@@ -6,10 +6,10 @@
 enum { DRAIN = 1 << 20 };
 
 int
-ps_builder_init(ps_builder *b, ps_state *st, PyObject *sink, PyObject *importable, int width,
+ps_builder_init(ps_builder *b, ps_state *st, PyObject *sink, PyObject *importable, uint8_t kind,
                 const uint8_t *uuid)
 {
-    *b = (ps_builder){.width = width, .top = -1};
+    *b = (ps_builder){.kind = kind, .top = -1};
     b->sink = Py_NewRef(sink);
     b->importable = Py_XNewRef(importable);
     if (uuid != NULL) {
@@ -25,6 +25,7 @@ void
 ps_builder_clear(ps_builder *b)
 {
     ps_builder_clear_nodes(b);
+    ps_builder_clear_rows(b);
     ps_sorter_clear(&b->sorter);
     ps_writer_clear(&b->writer);
     Py_CLEAR(b->sink);
@@ -149,11 +150,12 @@ done:
 int
 ps_builder_drain(ps_builder *b, bool all)
 {
-    place orphans[(PS_MAX_LEVEL + 1) * PS_WIDTH];
+    place orphans[PS_BUILDER_ORPHANS];
     if (b->writer.image.len < DRAIN && !all) {
         return 0;
     }
-    size_t n = ps_builder_orphans(b, orphans);
+    size_t n =
+        b->kind == PS_ARRAY_VECTOR ? ps_builder_rows(b, orphans) : ps_builder_orphans(b, orphans);
     return ps_image_drain(&b->writer, b->sink, orphans, n, all) < 0 ||
                    ps_writer_forget(&b->writer) < 0
                ? -1
@@ -165,11 +167,12 @@ ps_builder_finish(ps_builder *b, uint8_t header[PS_PACK_HEADER])
 {
     ps_writer *w = &b->writer;
     place root;
-    if (ps_builder_close(b, &root) < 0) {
+    if ((b->kind == PS_ARRAY_VECTOR ? ps_builder_close_vector(b, &root)
+                                    : ps_builder_close(b, &root)) < 0) {
         return -1;
     }
     uint8_t message[2 + PS_REF_SIZE] = {0xD7, PS_EXT_REF};
-    ps_ref_store(message + 2, (ps_ref){(uint8_t)(b->width - 1), 0, PLACE_OFFSET(root)});
+    ps_ref_store(message + 2, (ps_ref){b->kind, 0, PLACE_OFFSET(root)});
     w->scratch.len = 0;
     w->encoder.has_refs = true;
     if (ps_buf_add(&w->scratch, message, sizeof message) < 0 ||

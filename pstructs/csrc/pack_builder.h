@@ -1,4 +1,4 @@
-/* pack_builder.h -- a pack of one collection of any length, in bounded memory.
+/* pack_builder.h -- a pack of one map, set or vector of any length, in bounded memory.
  *
  *     take entries from an iterator   until they end, or fill the memory:    spill, and go on
  *     merge                           nothing more is added
@@ -10,7 +10,8 @@
  * at once, so errors name the entry, and nothing refers to the objects afterwards.
  *
  * A sorter brings the entries into the order of their hashes (pack_sorter.h), which is that of
- * the trie, and pack_grow.c makes nodes of them from the bottom up.
+ * the trie, and pack_grow.c makes nodes of them from the bottom up. The elements of a vector
+ * are in order already.
  */
 #ifndef PS_PACK_BUILDER_H
 #define PS_PACK_BUILDER_H
@@ -37,12 +38,24 @@ typedef struct {
     uint64_t arena_mark;
 } ps_open_node;
 
+/* The right edge of a vector. */
+typedef struct {
+    PyObject *items[PS_WIDTH]; /* owned */
+    uint32_t n_items;
+    int top; /* the highest row; 0: none */
+    int n[PS_RRB_MAX_LEVEL + 1];
+    place child[PS_RRB_MAX_LEVEL + 1][PS_WIDTH];
+} ps_vector_rows;
+
+/* At most so many nodes have no parent yet. */
+#define PS_BUILDER_ORPHANS ((PS_MAX_LEVEL + PS_RRB_MAX_LEVEL + 2) * PS_WIDTH)
+
 typedef struct {
     ps_writer writer;
     ps_sorter sorter;
     PyObject *sink;       /* owned */
     PyObject *importable; /* owned, or NULL */
-    int width;            /* 2: a map, 1: a set */
+    uint8_t kind;         /* PS_REC_MAP, PS_REC_SET or PS_ARRAY_VECTOR */
     uint8_t uuid[16];
     uint64_t taken; /* entries, those with equal keys too */
     uint64_t count; /* entries in the pack */
@@ -52,12 +65,14 @@ typedef struct {
     ps_open_node *open[PS_MAX_LEVEL + 1]; /* owned */
     int top;                              /* level of the deepest open node; -1: none */
     int common; /* levels that the last key shares with the one before it */
+    /* pack_grow_vector.c */
+    ps_vector_rows vector;
 } ps_builder;
 
 /* ---- pack_builder.c. All return 0, or -1 with an exception, unless said otherwise. After a
  * failure there is nothing to do but ps_builder_clear. */
-int ps_builder_init(ps_builder *b, ps_state *st, PyObject *sink, PyObject *importable, int width,
-                    const uint8_t *uuid);
+int ps_builder_init(ps_builder *b, ps_state *st, PyObject *sink, PyObject *importable,
+                    uint8_t kind, const uint8_t *uuid);
 void ps_builder_clear(ps_builder *b);
 /* key and value (NULL in sets) are borrowed. */
 int ps_builder_add(ps_builder *b, PyObject *key, PyObject *value);
@@ -72,7 +87,13 @@ int ps_builder_grow(ps_builder *b, Py_ssize_t n);
 /* Close the nodes that are open. root: where the root is, 0 if there are no entries. */
 int ps_builder_close(ps_builder *b, place *root);
 void ps_builder_clear_nodes(ps_builder *b);
-/* The places of the nodes that have no parent yet, ascending. Their number. */
-size_t ps_builder_orphans(const ps_builder *b, place out[(PS_MAX_LEVEL + 1) * PS_WIDTH]);
+/* The places of the nodes that have no parent yet. Their number. */
+size_t ps_builder_orphans(const ps_builder *b, place out[PS_BUILDER_ORPHANS]);
+
+/* ---- pack_grow_vector.c: the same for vectors, whose elements become nodes as they come */
+int ps_builder_push(ps_builder *b, PyObject *value);
+int ps_builder_close_vector(ps_builder *b, place *root);
+void ps_builder_clear_rows(ps_builder *b);
+size_t ps_builder_rows(const ps_builder *b, place out[PS_BUILDER_ORPHANS]);
 
 #endif

@@ -259,7 +259,7 @@ close_node(ps_builder *b, uint64_t h1, uint64_t h2, place *at)
     }
     bool collision = level == PS_MAX_LEVEL;
     if (ps_buf_add(&w->scratch, n->payload.data, n->payload.len) < 0 ||
-        ps_image_add_node(w, b->width, level, collision ? n->t.n_entries : n->datamap,
+        ps_image_add_node(w, b->kind + 1, level, collision ? n->t.n_entries : n->datamap,
                           collision ? UINT32_MAX : n->nodemap, &n->t, 0, n->targets.len > 0,
                           n->targets.data, NULL, at) < 0) {
         return -1;
@@ -375,7 +375,7 @@ ps_builder_close(ps_builder *b, place *root)
 }
 
 size_t
-ps_builder_orphans(const ps_builder *b, place out[(PS_MAX_LEVEL + 1) * PS_WIDTH])
+ps_builder_orphans(const ps_builder *b, place out[PS_BUILDER_ORPHANS])
 {
     size_t n = 0;
     for (int level = 0; level <= b->top; level++) {

@@ -17,6 +17,8 @@
  */
 #include "pack_writer.h"
 
+#include <stdlib.h>
+
 /* ---- arrays and the table of what was written */
 
 int
@@ -168,6 +170,13 @@ ps_image_flush(ps_writer *w, size_t mark, uint64_t arena_mark)
     }
 }
 
+static int
+compare_kept(const void *pa, const void *pb)
+{
+    const kept_digest *a = pa, *b = pb;
+    return a->offset < b->offset ? -1 : a->offset > b->offset;
+}
+
 int
 ps_image_drain(ps_writer *w, PyObject *sink, const place *open, size_t n, bool all)
 {
@@ -185,6 +194,7 @@ ps_image_drain(ps_writer *w, PyObject *sink, const place *open, size_t n, bool a
         kept[i].offset = PLACE_OFFSET(open[i]);
         memcpy(kept[i].digest, ps_image_digest(w, open[i]), PS_DIGEST_SIZE);
     }
+    qsort(kept, n, sizeof *kept, compare_kept);
     PyMem_RawFree(w->kept);
     w->kept = kept;
     w->n_kept = n;

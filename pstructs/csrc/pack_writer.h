@@ -135,7 +135,7 @@ ps_image_end(const ps_writer *w)
     return w->base + w->image.len;
 }
 /* Give the bytes of the image to sink, a callable, all or but for less than 64 at the end. Of the
- * records at the n ascending places in `open` the digests stay known. No reference to another
+ * records at the n places in `open` the digests stay known. No reference to another
  * one may be written afterwards. */
 int ps_image_drain(ps_writer *w, PyObject *sink, const place *open, size_t n, bool all);
 /* Compute the digests of all jobs that wait, and the checksums of their records. */

@@ -28,6 +28,9 @@ builder_traverse(PyObject *self, visitproc visit, void *arg)
     if (b != NULL) {
         Py_VISIT(b->sink);
         Py_VISIT(b->importable);
+        for (uint32_t i = 0; i < b->vector.n_items; i++) {
+            Py_VISIT(b->vector.items[i]);
+        }
     }
     return 0;
 }
@@ -62,9 +65,17 @@ builder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return PyErr_Format(PyExc_TypeError,
                             "sink must be callable, and importable callable or None");
     }
-    int width = strcmp(kind, "map") == 0 ? 2 : strcmp(kind, "set") == 0 ? 1 : 0;
-    if (width == 0) {
-        return PyErr_Format(PyExc_ValueError, "kind is 'map' or 'set', not '%.100s'", kind);
+    static const struct {
+        const char *name;
+        uint8_t kind;
+    } kinds[] = {{"map", PS_REC_MAP}, {"set", PS_REC_SET}, {"vector", PS_ARRAY_VECTOR}};
+    int which = 0;
+    while (which < 3 && strcmp(kinds[which].name, kind) != 0) {
+        which++;
+    }
+    if (which == 3) {
+        return PyErr_Format(PyExc_ValueError, "kind is 'map', 'set' or 'vector', not '%.100s'",
+                            kind);
     }
     if (uuid != NULL && uuid_len != 16) {
         return PyErr_Format(PyExc_ValueError, "uuid must be 16 bytes, not %zd", uuid_len);
@@ -78,8 +89,8 @@ builder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
-    if (ps_builder_init(self->b, st, sink, importable == Py_None ? NULL : importable, width,
-                        (const uint8_t *)uuid) < 0) {
+    if (ps_builder_init(self->b, st, sink, importable == Py_None ? NULL : importable,
+                        kinds[which].kind, (const uint8_t *)uuid) < 0) {
         Py_CLEAR(self);
     }
     return (PyObject *)self;
@@ -151,7 +162,9 @@ take(ps_builder *b, PyObject *iterator, size_t room, Py_ssize_t n)
         if (item == NULL) {
             return PyErr_Occurred() ? -1 : 0;
         }
-        int r = b->width == 2 ? add_pair(b, item) : ps_builder_add(b, item, NULL);
+        int r = b->kind == PS_REC_MAP   ? add_pair(b, item)
+                : b->kind == PS_REC_SET ? ps_builder_add(b, item, NULL)
+                                        : ps_builder_push(b, item);
         Py_DECREF(item);
         if (r < 0 || ps_builder_drain(b, false) < 0) {
             return -1;
@@ -310,7 +323,8 @@ static PyGetSetDef builder_getset[] = {
 
 static PyType_Slot builder_type_slots[] = {
     {Py_tp_doc, "PackBuilder(sink, kind='map', *, importable=None, uuid=None)\n--\n\n"
-                "Build the pack of one map or set from any number of items, in bounded memory.\n\n"
+                "Build the pack of one map, set or vector from any number of items, in bounded\n"
+                "memory.\n\n"
                 "sink(bytes) gets the pack piece by piece."},
     {Py_tp_new, builder_new},
     {Py_tp_dealloc, builder_dealloc},

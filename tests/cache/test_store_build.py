@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pstructs import pmap, pset
+from pstructs import pmap, pset, pvector
 from pstructs.cache import SnapshotStore, growing
 from pstructs.errors import (
     HeadMovedError,
@@ -65,6 +65,7 @@ def test_maps_and_sets_are_built_as_they_would_be_saved(
         assert store.build(pairs).root == store.save(pmap(dict(pairs))).root
         assert store.build(dict(pairs)).root == store.versions[0].root
         assert store.build(members, kind="set").root == store.save(pset(members)).root
+        assert store.build(members, kind="vector").root == store.save(pvector(members)).root
         store.verify()
 
 

@@ -78,6 +78,23 @@ def test_a_set_is_the_one_that_memory_would_hold(
     assert (pack.root_digest, builder.count) == (digest(expected), len(expected))
 
 
+@given(st.lists(values, max_size=200))
+def test_a_vector_is_the_one_that_memory_would_hold(elements: list[Any]) -> None:
+    pack, builder = build(elements, "vector")
+    assert pack.root() == pvector(elements)
+    assert pack.root_digest == digest(pvector(elements))
+    assert builder.count == builder.taken == len(elements)
+
+
+@pytest.mark.parametrize("n", [0, 1, 31, 32, 33, 64, 65, 1024, 1056, 1057, 32_768, 33_800, 70_000])
+@pytest.mark.parametrize("of", [int, str, float])
+def test_a_vector_of_any_length_has_the_digest_that_a_writer_gives_it(n: int, of: type) -> None:
+    elements = [of(k) for k in range(n)]
+    pack, _ = build(elements, "vector")
+    assert pack.root_digest == digest(pvector(elements))
+    assert pack.root() == pvector(elements)
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 33, 1100, 70_000])
 @pytest.mark.parametrize("runs", [None, 7])
 def test_any_length_gives_the_same_bytes_as_a_writer(n: int, runs: int | None) -> None:
@@ -184,7 +201,7 @@ def test_calls_come_in_their_order() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="kind is 'map' or 'set', not 'heap'"):
+    with pytest.raises(ValueError, match="kind is 'map', 'set' or 'vector', not 'heap'"):
         PackBuilder(print, "heap")
     with pytest.raises(TypeError, match="sink must be callable"):
         PackBuilder(None)  # type: ignore[arg-type]
