@@ -82,8 +82,8 @@ class Building(Saving):
 
         Notes
         -----
-        *Cost*: O(n log n) for n items, O(n) for a vector, reading and writing in sequence only. Two
-        keys that are both NaN are one key here, as on disk; in memory they may be two.
+        *Cost*: O(n log n) for n items, O(n) for a vector, reading and writing in sequence only.
+        Two NaN keys are one here, as on disk; in memory they may be two.
 
         Values of more than 1 KiB and collections go into the pack as they come, so what a later
         item with the same key replaces is in the pack, too.
