@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pstructs.cache.catalog import Draft
-from pstructs.cache.commit import ANY, AnyVersion, Expected
+from pstructs.cache.commit import ANY, AnyVersion, Change, Expected
 from pstructs.cache.growing import GrowingPack
+from pstructs.cache.meta import pack_meta
 from pstructs.cache.saving import Saving
-from pstructs.cache.version import Version, VersionName
+from pstructs.cache.version import Version, VersionName, check_head_name, check_text
 from pstructs.packs import PackBuilder
 
 __all__ = ["Building"]
@@ -44,6 +45,8 @@ class Building(Saving):
         expected: VersionName | AnyVersion | None = ANY,
         memory: int = 256 << 20,
         progress: Progress | None = None,
+        *,
+        meta: Mapping[str, Any] | None = None,
     ) -> Version:
         """Save a map, set or vector of any number of items, which need not fit into memory.
 
@@ -57,7 +60,7 @@ class Building(Saving):
             counts. For a set or vector: its elements. It is gone through once.
         kind : {"map", "set", "vector"}
             What to make of them: a `PMap`, a `PSet` or a `PVector`.
-        head, message, expected
+        head, message, expected, meta
             As for `save`.
         memory : int
             Bytes that building may take, at least 1 MiB; what `items` itself takes comes on
@@ -79,6 +82,8 @@ class Building(Saving):
             When a key or value can't be saved; the message names it.
         HeadMovedError, StoreFullError, StoreClosedError
             As for `save`. After any error, also one out of `items`, the store is as it was.
+        StoreError
+            When what a value shares with the store was collected meanwhile; build again.
 
         Notes
         -----
@@ -97,32 +102,36 @@ class Building(Saving):
         ...     built.entries, store.load()[300]
         (100000, 90000)
         """
-        wanted = self._before(head, message, expected)
+        self._writable()
+        check_head_name(head)
+        check_text(message, "a message")
+        said = pack_meta(meta)
+        wanted = {} if isinstance(expected, AnyVersion) else {head: expected}
+        at = self._expected(wanted, check=True).get(head, ANY)
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(map(repr, KINDS))}, got {kind!r}")
         if memory < LEAST_MEMORY:
             raise ValueError(f"memory is at least {LEAST_MEMORY:,} bytes, got {memory!r}")
         pairs = items.items() if kind == "map" and isinstance(items, Mapping) else items
         tell = progress or (lambda taken, written: None)
-        return self._build(iter(pairs), kind, head, message, wanted, memory, tell)
+        draft = Draft(message, head, os.urandom(16), b"", 0, None, None, said)
+        return self._build(iter(pairs), kind, draft, at, memory, tell)
 
     def _build(
         self,
         items: Iterator[Any],
         kind: str,
-        head: str,
-        message: str | None,
+        draft: Draft,
         expected: Expected,
         memory: int,
         tell: Progress,
     ) -> Version:
-        committer, folder = self._committer, self._folder
-        uuid = os.urandom(16)
+        committer, folder, uuid = self._committer, self._folder, draft.pack
         with (
-            committer.underway(uuid),
+            committer.underway([uuid]),
             GrowingPack(folder.disk, uuid, committer.guard) as pack,
         ):
-            builder = PackBuilder(pack.write, kind, importable=folder.owns, uuid=uuid)
+            builder = PackBuilder(pack.write, kind, importable=folder.keeps, uuid=uuid)
             room = memory // 4 * 3  # the rest is for sorting, the allocator, and one item
             while builder.take(items, room, BATCH):
                 if builder.held >= room:
@@ -136,6 +145,9 @@ class Building(Saving):
             header = builder.finish()
             tell(builder.taken, builder.count)
             columns = pack.finish(header, sync=committer.sync)
-            digest, count, nbytes = builder.root_digest, builder.count, builder.nbytes
-            draft = Draft(message, head, uuid, digest, nbytes, count)
-            return committer.commit(draft, columns, expected)
+            draft = draft._replace(
+                root=builder.root_digest, nbytes=builder.nbytes, entries=builder.count
+            )
+            return committer.commit(
+                Change(draft, None, expected, action="build", imports=builder.imports), columns
+            )

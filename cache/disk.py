@@ -60,13 +60,15 @@ def sync_folder(path: str) -> None:
         os.close(handle)
 
 
-def sync_file(out: RawIOBase, path: str) -> None:
-    """Sync a pack that was written."""
+def sync_file(path: str) -> None:
+    """Sync a file that was written before."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(out.fileno())
+        os.fsync(handle)
     except OSError as error:
-        text = f"sync of a pack failed: {error.strerror}"
-        raise SyncError(error.errno, text, path) from error
+        raise SyncError(error.errno, f"sync of a pack failed: {error.strerror}", path) from error
+    finally:
+        os.close(handle)
 
 
 def write_fully(out: RawIOBase, data: bytes | memoryview) -> None:
@@ -151,11 +153,19 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
             raise
         return len(view), MODE_BINARY, name, None
 
+    def columns_of_file(self, key: bytes, size: int) -> Columns:
+        """Return the columns of a pack of `size` bytes whose file is in its place."""
+        return size, MODE_BINARY, self.filename(key)[0], None
+
     def _write_file(self, path: str, view: memoryview, sync: bool) -> None:
         with open(path, "xb", buffering=0) as out:
             write_fully(out, view)
             if sync:
-                sync_file(out, path)
+                try:
+                    os.fsync(out.fileno())
+                except OSError as error:
+                    text = f"sync of a pack failed: {error.strerror}"
+                    raise SyncError(error.errno, text, path) from error
         if sync:
             sync_folder(os.path.dirname(path))
 

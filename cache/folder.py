@@ -15,16 +15,20 @@ import errno
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from weakref import WeakValueDictionary
 
 import diskcache
 
-from pstructs.cache import pending
+from pstructs.cache import pending, retired
 from pstructs.cache.catalog import Catalog
-from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk
+from pstructs.cache.collecting import finish
+from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk, sync_folder
 from pstructs.cache.layout import BUSY_SECONDS, DATABASE, Identity, prepare
+from pstructs.cache.leases import Lease
+from pstructs.cache.syncing import LogFile, SharedSync
 from pstructs.cache.trouble import Explained
 from pstructs.errors import MissingPackError, StoreDamagedError, StoreError, StorePathError
 from pstructs.packs import Pack
@@ -120,6 +124,8 @@ def open_folder(given: str | os.PathLike[str]) -> tuple[Folder, int]:
     if folder is None:
         folder = Folder(path, identity)
         _folders[path, identity] = folder
+    folder.heal()
+    folder.renew()
     return folder, folder.sweep()
 
 
@@ -138,8 +144,15 @@ class Folder:
         self.catalog = Catalog(path, identity.uuid)
         self.errors = Explained(path)
         self.handles = 0
+        self.failures = self._healed = 0  # of syncs
+        self.failure: str | None = None
+        self._group, self._group_of = self._new_group(), os.getpid()
         self._local = threading.local()
         self._packs: WeakValueDictionary[bytes, Pack] = WeakValueDictionary()
+        self.retired = retired.Watch(self.catalog)
+        self.lease = Lease(path)
+        self.archives: dict[bytes, Pack] = {}
+        weakref.finalize(self, self.lease.drop)
         with self.errors:
             self._cache = _open_cache(path)
         self.disk: RawDisk = self._cache.disk
@@ -162,13 +175,16 @@ class Folder:
             local = self._local
             if getattr(local, "con", None) is not con:
                 con.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-                local.con, local.sync = con, None
+                local.con, local.sync, local.named = con, None, False
             if local.sync is not sync:
                 con.execute(f"PRAGMA synchronous = {2 if sync else 1}")
                 local.sync = sync
             con.execute("BEGIN IMMEDIATE")
             try:
                 self._check_place()
+                if not local.named:  # SQLite does this only where it made the log itself
+                    sync_folder(self.path)
+                    local.named = True
                 yield con
                 con.execute("COMMIT")
             except BaseException:
@@ -176,6 +192,40 @@ class Folder:
                     with contextlib.suppress(sqlite3.Error):
                         con.execute("ROLLBACK")
                 raise
+
+    @property
+    def group(self) -> SharedSync:
+        """The sync of the log that the threads of this process share."""
+        if self._group_of != os.getpid():  # a fork leaves its threads behind
+            self._group, self._group_of = self._new_group(), os.getpid()
+        return self._group
+
+    def _new_group(self) -> SharedSync:
+        return SharedSync(LogFile(os.path.join(self.path, DATABASE + "-wal")).sync)
+
+    def failed(self, problem: str) -> None:
+        """Take no more writes from the handles that are open now: a sync failed.
+
+        The system may have dropped what it could not write, and may tell nobody else: a later
+        sync that succeeds promises nothing about what was written before.
+        """
+        self.failure = problem
+        self.failures += 1
+
+    def heal(self) -> None:
+        """After a failed sync, write all that SQLite's log holds once more, and sync it."""
+        failures = self.failures
+        if self._healed == failures:
+            return
+        with self.errors:
+            ((busy, _, _),) = self.con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if busy:
+            raise StoreError(
+                f"{self.path}: a sync failed earlier, and what the log holds can't be written "
+                "anew while others read the store without end; close them and try again"
+            )
+        self._group = self._new_group()
+        self._healed = failures
 
     def _check_place(self) -> None:
         """Raise unless the catalog that is open is still the one in the folder.
@@ -200,7 +250,34 @@ class Folder:
     def release(self) -> None:
         """Close this thread's connection; the next use of it makes a new one."""
         self._local.con = None
+        if self.handles <= 0 and not self._packs:
+            self.lease.drop()
         self._cache.close()
+
+    # ---- leases
+    def epoch(self) -> int:
+        """Return how often packs were retired in this store."""
+        return retired.epoch(self.catalog, self.con)
+
+    def first_retired(self) -> int | None:
+        """Return at which epoch the first pack that this process has open was retired."""
+        gone = self.retired.short(self.con)
+        return min((gone[short] for short in self.loaded() if short in gone), default=None)
+
+    def loaded(self) -> list[bytes]:
+        """Return the first 8 bytes of the uuids of all packs that this process has open."""
+        return [pack.uuid[:SHORT_BYTES] for pack in list(self._packs.values())]
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[None]:
+        """Keep what the catalog leads to from now on, whatever is collected, until the end."""
+        with self.errors, self.lease.using(self):
+            yield
+
+    def renew(self) -> None:
+        """Hold a lease, and let go of what is not needed here any more."""
+        with self.errors:
+            self.lease.renew(self)
 
     # ---- packs
     def insert(self, con: sqlite3.Connection, key: bytes, columns: Columns) -> None:
@@ -253,20 +330,21 @@ class Folder:
                 f"{self.path}: what is stored as pack {uuid.hex()} is {pack.uuid.hex()}; run "
                 "verify() and restore the store from a copy"
             )
-        self._packs[uuid[:SHORT_BYTES]] = pack
-        return pack
+        # of two threads that open it, one's stays: a lease counts on knowing all that are open
+        return self._packs.setdefault(uuid[:SHORT_BYTES], pack)
 
     def attach(self, where: str | bytes) -> Pack:
         """Return the pack in a file or in bytes, as one of this store."""
         if isinstance(where, bytes):
             return Pack.from_buffer(where, trusted=True, resolve=self.open_pack, owner=self)
-        try:
-            return Pack.from_file(where, trusted=True, resolve=self.open_pack, owner=self)
-        except FileNotFoundError as error:
-            raise MissingPackError(
-                f"{where}: the file of a pack is missing; run verify() and restore the store from "
-                "a copy"
-            ) from error
+        with self.errors:
+            try:
+                return Pack.from_file(where, trusted=True, resolve=self.open_pack, owner=self)
+            except FileNotFoundError as error:
+                raise MissingPackError(
+                    f"{where}: the file of a pack is missing; run verify() and restore the store "
+                    "from a copy"
+                ) from error
 
     def adopt(self, uuid: bytes, where: str | bytes) -> Pack:
         """Return the pack that was just committed, and keep it for the next one who asks."""
@@ -274,13 +352,22 @@ class Folder:
         self._packs[uuid[:SHORT_BYTES]] = pack
         return pack
 
+    def forget(self) -> None:
+        """Open all packs anew when they are next asked for: some have other bytes now."""
+        self._packs.clear()
+
     def owns(self, pack: Pack) -> bool:
         """Whether new packs of this store may point into `pack`."""
         return pack.owner is self
 
+    def keeps(self, pack: Pack) -> bool:
+        """Whether new packs may point into `pack`, as far as the catalog knows now."""
+        return self.owns(pack) and pack.uuid[:SHORT_BYTES] not in self.retired.short(self.con)
+
     # ---- leftovers of crashes
     def sweep(self) -> int:
         """Remove the files that dead processes left behind; return how many packs that were."""
+        finish(self, sync=True)
         with self.errors:
             if not self.con.execute("SELECT 1 FROM pstructs_pending LIMIT 1").fetchone():
                 return 0

@@ -74,7 +74,7 @@ class GrowingPack:
             self._file.seek(0)
             write_fully(self._file, header)
             if sync:
-                sync_file(self._file, self._path)
+                sync_file(self._path)
                 sync_folder(os.path.dirname(self._path))
         return size, MODE_BINARY, self._name, None
 

@@ -6,7 +6,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pstructs.cache.commit import Committer
+from pstructs.cache.commit import DURABLE, Committer, Durable
 from pstructs.cache.folder import open_folder
 from pstructs.errors import StoreClosedError
 
@@ -15,21 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenStore"]
 
-_DURABLE = {"commit": True, "none": False}
-
 
 class OpenStore:
     """A handle: the folder it shares with other handles, and what it does with writes."""
 
-    def __init__(self, path: str | os.PathLike[str], durable: str = "commit") -> None:
-        if durable not in _DURABLE:
-            accepted = " or ".join(repr(name) for name in _DURABLE)
+    def __init__(self, path: str | os.PathLike[str], durable: Durable = "commit") -> None:
+        if durable not in DURABLE:
+            accepted = " or ".join(repr(name) for name in DURABLE)
             raise ValueError(f"durable is {accepted}, got {durable!r}")
-        self._durable = durable
+        self._durable: Durable = durable
         self._closed = False
         self._folder, self._swept = open_folder(path)
         self._catalog = self._folder.catalog
-        self._committer = Committer(self._folder, sync=_DURABLE[durable])
+        self._committer = Committer(self._folder, durable)
         self._folder.handles += 1
 
     # ---- life
@@ -39,8 +37,8 @@ class OpenStore:
         return self._folder.path
 
     @property
-    def durable(self) -> str:
-        """What a save promises: `"commit"` or `"none"`."""
+    def durable(self) -> Durable:
+        """What a save promises: `"commit"`, `"group"` or `"none"`."""
         return self._durable
 
     def close(self) -> None:

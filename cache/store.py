@@ -7,14 +7,18 @@ else is read until it is asked for.
 
 from __future__ import annotations
 
+from pstructs.cache.branching import Branching
 from pstructs.cache.building import Building
 from pstructs.cache.checking import Checking
-from pstructs.cache.reading import Reading
+from pstructs.cache.exchange import Exchange
+from pstructs.cache.keeping import Keeping
+from pstructs.cache.merging import Merging
+from pstructs.cache.tracing import Tracing
 
 __all__ = ["SnapshotStore"]
 
 
-class SnapshotStore(Building, Reading, Checking):
+class SnapshotStore(Merging, Building, Branching, Tracing, Keeping, Exchange, Checking):
     """Versions of persistent collections, in a folder.
 
     A value is a collection, or a list, dict or other savable value with collections in it. Saving
@@ -26,10 +30,12 @@ class SnapshotStore(Building, Reading, Checking):
     ----------
     path : str or os.PathLike
         The folder; made if it does not exist. On a local filesystem.
-    durable : {"commit", "none"}
-        `"commit"`: a version that `save` returned survives a power cut. `"none"`: it survives
-        the end of the process in any way, but a power cut can take or damage the last ones; for
-        stores that can be made again.
+    durable : {"commit", "group", "none"}
+        `"commit"`: a version that `save` returned survives a power cut, and is on the disk before
+        anyone can see it. `"group"`: it survives a power cut, too, and saves of several threads
+        share their syncs; others can see it a moment before it is on the disk. `"none"`: it
+        survives the end of the process in any way, but a power cut can take or damage the last
+        ones; for stores that can be made again.
 
     Raises
     ------

@@ -33,6 +33,7 @@ new_pack(ps_state *st, PyObject *resolve, PyObject *owner)
         PyObject_GC_UnTrack(pack); /* nobody finds it before it has bytes */
         pack->resolve = resolve == Py_None ? NULL : Py_NewRef(resolve);
         pack->owner = Py_NewRef(owner);
+        pack->mark = &pack->mark_value; /* memory of our own is never cut */
     }
     return pack;
 }
@@ -109,7 +110,9 @@ pack_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(pack->resolve);
     Py_VISIT(pack->owner);
-    if (pack->storage == PS_PACK_VIEW) {
+    /* Not a memoryview: one that the collector finds in a cycle gives up its memory, although this
+     * pack still reads it (python/cpython#77894, in 3.11 and 3.12). */
+    if (pack->storage == PS_PACK_VIEW && pack->view.obj && !PyMemoryView_Check(pack->view.obj)) {
         Py_VISIT(pack->view.obj);
     }
     for (uint32_t i = 1; pack->imports && i <= pack->n_imports; i++) {
@@ -233,6 +236,9 @@ pack_root(PyObject *self, PyObject *unused)
     ps_state *st = PyType_GetModuleState(Py_TYPE(self));
     uint64_t root = ps_load64(pack->data + PS_H_ROOT_OFFSET);
     ps_record r;
+    if (pack->storage == PS_PACK_MAP) {
+        ps_map_watch_again();
+    }
     if (ps_record_open(st, pack, root, &r) < 0) {
         return NULL;
     }

@@ -287,6 +287,24 @@ builder_number(PyObject *self, void *which)
     return PyLong_FromUnsignedLongLong(numbers[(uintptr_t)which]);
 }
 
+static PyObject *
+builder_imports(PyObject *self, void *closure)
+{
+    const ps_writer *w = &((builder_object *)self)->b->writer;
+    PyObject *ids = PyTuple_New(w->n_imports);
+    for (uint32_t i = 0; ids != NULL && i < w->n_imports; i++) {
+        const ps_pack *pack = (ps_pack *)w->imports[i + 1];
+        PyObject *id = PyBytes_FromStringAndSize((const char *)pack->data + PS_H_UUID,
+                                                 PS_PACK_SHORT_ID);
+        if (id == NULL) {
+            Py_CLEAR(ids);
+            break;
+        }
+        PyTuple_SET_ITEM(ids, i, id);
+    }
+    return ids;
+}
+
 static PyMethodDef builder_methods[] = {
     {"take", builder_take, METH_VARARGS,
      "take($self, iterator, room, n, /)\n--\n\n"
@@ -311,6 +329,7 @@ static PyGetSetDef builder_getset[] = {
     {"uuid", builder_uuid, NULL, "Identity of the new pack: 16 bytes.", NULL},
     {"root_digest", builder_digest, NULL, "Digest of the value, once it is finished: 16 bytes.",
      NULL},
+    {"imports", builder_imports, NULL, "Short ids of the packs referred to by now.", NULL},
     {"taken", builder_number, NULL, "Items that were taken.", (void *)TAKEN},
     {"count", builder_number, NULL, "Entries in the pack by now: items with different keys.",
      (void *)COUNT},

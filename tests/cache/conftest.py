@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "a.store"
 
 
-@pytest.fixture(params=["commit", "none"])
+@pytest.fixture(params=["commit", "group", "none"])
 def store(folder: Path, request: pytest.FixtureRequest) -> Iterator[SnapshotStore]:
     with SnapshotStore(folder, durable=request.param) as opened:
         yield opened

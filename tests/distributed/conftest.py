@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,18 @@ class Cluster:
             if name.startswith(("test_", "conftest")):
                 self.ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 
+    def sent(self, value: Any) -> int:
+        """Bytes that Ray sends for a value, without what its references lead to."""
+        context = self.ray._private.worker.global_worker.get_serialization_context()
+        return int(context.serialize(value).total_bytes)
+
+    def eventually(self, holds: Any) -> None:
+        """Wait for something that Ray does in the background."""
+        end = time.monotonic() + 20
+        while not holds() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert holds()
+
     def get(self, ref: Any) -> Any:
         return self.ray.get(ref, timeout=TIMEOUT)
 
@@ -54,6 +67,7 @@ class Runner:
 def cluster() -> Iterator[Cluster]:
     ray = pytest.importorskip("ray")
     ray.init(
+        address="local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,

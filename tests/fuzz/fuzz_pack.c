@@ -12,6 +12,7 @@
  *     target    one reference is led to the start of another record
  *     copy      a record twice, for references to meet
  *     header    the same within the header
+ *     count     what nodes say of the sizes of their children is made right, mostly
  *     seal      then sizes, root, digests and checksums are made right, nearly always
  *
  * What is done with the pack is Python: pack_reading.py. `make fuzz` builds and runs it.
@@ -107,6 +108,13 @@ pack_over(const uint8_t *data, size_t size)
     return pack;
 }
 
+/* A leaf of a vector that is numbers, without messages. */
+static bool
+is_numbers(const ps_record *r)
+{
+    return r->kind == PS_ARRAY_VECTOR && r->n_children == 0 && r->form != PS_A_MESSAGES;
+}
+
 /* Starts of the records, as far as they can be told apart; their number. */
 enum { MAX_RECORDS = 512 };
 static int
@@ -126,7 +134,8 @@ static void
 message_refs(const ps_record *r, ps_msg_visit visit, void *arg)
 {
     const uint8_t *p = r->content, *end = p + r->length, *next;
-    for (; r->kind != PS_REC_RAW && p < end && (next = ps_msg_skip(p, end)); p = next) {
+    for (; r->kind != PS_REC_RAW && !is_numbers(r) && p < end && (next = ps_msg_skip(p, end));
+         p = next) {
         ps_msg_refs(p, end, visit, arg);
     }
 }
@@ -179,7 +188,13 @@ seal_record(const ps_pack *pack, const ps_record *r)
     /* A reference in a message takes 10 bytes and gives a digest of 16. */
     uint8_t *message = malloc(9 + 3 * r->length + PS_DIGEST_SIZE * 33), *p = message;
     must(message != NULL);
-    if (r->kind < PS_REC_VALUE) {
+    if (ps_kind_is_array(r->kind)) {
+        head[1] = r->level;
+        head[2] = r->at[PS_A_N];
+        head[3] = r->form;
+        n_head = 4;
+    }
+    else if (ps_kind_is_node(r->kind)) {
         head[0] |= r->flags & PS_RF_COLLISION;
         ps_store32(head + 1, r->datamap);
         ps_store32(head + 5, r->n_children ? r->nodemap : 0);
@@ -189,7 +204,7 @@ seal_record(const ps_pack *pack, const ps_record *r)
     p += n_head;
     memcpy(p, r->content, r->length);
     sealing s = {pack, p, r->content, p + r->length};
-    for (uint32_t i = 0; r->kind < PS_REC_VALUE && i < r->n_children; i++) {
+    for (uint32_t i = 0; ps_kind_is_node(r->kind) && i < r->n_children; i++) {
         memcpy(s.digests, digest_at(pack, ps_record_child(r, i)), PS_DIGEST_SIZE);
         s.digests += PS_DIGEST_SIZE;
     }
@@ -219,6 +234,53 @@ seal(uint8_t *data, size_t size)
     }
     uint32_t crc = ps_crc32c(0, data, PS_H_CRC);
     ps_store32(data + PS_H_CRC, ps_crc32c(crc, data + pack.end, size - pack.end));
+}
+
+/* ---- count: sizes that nodes give for their children, from the first record on */
+
+static uint64_t
+count_at(const ps_pack *pack, ps_ref ref)
+{
+    ps_record r;
+    ps_pack imported = pack_over(base, base_size);
+    const ps_pack *target = ref.import ? &imported : pack;
+    bool within = ref.offset >= PS_PACK_HEADER && ref.offset + PS_RECORD_MIN <= target->end;
+    return within && !ps_record_parse(target, ref.offset, &r) && ps_kind_is_node(r.kind) ? r.count
+                                                                                         : 1;
+}
+
+static void
+store_count(uint8_t *p, int width, uint64_t count)
+{
+    for (int k = 0; k < width; k++) {
+        p[k] = (uint8_t)(count >> 8 * k);
+    }
+}
+
+static void
+recount(uint8_t *data, size_t size)
+{
+    uint64_t starts[MAX_RECORDS];
+    ps_record r;
+    ps_pack pack = pack_over(data, size);
+    for (int i = 0, n = records_of(&pack, starts); i < n; i++) {
+        if (ps_record_parse(&pack, starts[i], &r) != NULL || !ps_kind_is_node(r.kind) ||
+            !r.n_children) {
+            continue;
+        }
+        bool array = ps_kind_is_array(r.kind);
+        uint8_t *at = data + starts[i] + (array ? PS_A_NODE : PS_R_NODE + 4);
+        uint64_t sum = array ? 0 : r.n_entries;
+        for (uint32_t k = 0; k < r.n_children; k++) {
+            uint64_t below = count_at(&pack, ps_record_child(&r, k));
+            sum += below;
+            if (array && r.sizes) {
+                store_count(data + (r.sizes - data) + k * (uint64_t)r.size_width, r.size_width,
+                            r.kind == PS_ARRAY_VECTOR ? sum : below);
+            }
+        }
+        store_count(at, r.flags & PS_RF_WIDE_COUNT ? 8 : 4, sum);
+    }
 }
 
 /* ---- mutations: each returns the new size */
@@ -299,7 +361,7 @@ move_refs(uint8_t *data, size_t size, moving *m)
         if (ps_record_parse(&pack, starts[i], &r) != NULL) {
             continue;
         }
-        for (uint32_t k = 0; r.kind < PS_REC_VALUE && k < r.n_children; k++) {
+        for (uint32_t k = 0; ps_kind_is_node(r.kind) && k < r.n_children; k++) {
             ps_ref ref = ps_record_child(&r, k);
             if (moved(m, &ref)) {
                 set_child(&r, k, ref.offset);
@@ -314,21 +376,21 @@ mutate_entry(uint8_t *data, size_t size, size_t max, const ps_record *r, uint64_
 {
     uint64_t from = 0, to = r->length;
     uint32_t i = 0;
-    if (r->kind < PS_REC_VALUE && r->n_entries) {
+    if (ps_kind_is_node(r->kind) && r->n_entries) {
         i = (uint32_t)draw(rng, r->n_entries);
         from = ps_record_start(r, i);
         to = ps_record_end(r, i);
     }
-    if (from >= to || to > r->length) {
+    if (from >= to || to > r->length || is_numbers(r)) {
         return size;
     }
     size_t at = (size_t)(r->content - data + (ptrdiff_t)from);
     size_t now = mutate_part(data, size, at, (size_t)(to - from), max);
     int64_t by = (int64_t)now - (int64_t)size;
-    if (r->kind >= PS_REC_VALUE) {
+    if (!ps_kind_is_node(r->kind)) {
         ps_store64(data + r->offset + PS_R_LENGTH, r->length + (uint64_t)by);
     }
-    for (; r->kind < PS_REC_VALUE && i < r->n_entries; i++) {
+    for (; ps_kind_is_node(r->kind) && i < r->n_entries; i++) {
         uint8_t *end = data + (r->ends - data) + (size_t)i * (size_t)r->end_width;
         uint64_t x = ps_record_end(r, i) + (uint64_t)by;
         for (int k = 0; k < r->end_width; k++) {
@@ -405,6 +467,9 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned in
         }
         if (size < PS_PACK_HEADER + PS_RECORD_MIN) {
             return size;
+        }
+        if (draw(&rng, 4)) {
+            recount(data, size);
         }
         if (draw(&rng, 32)) {
             seal(data, size);

@@ -144,7 +144,7 @@ def test_what_the_store_has_is_imported_and_the_rest_is_copied() -> None:
     )
     pairs = [(n, (mine if n % 2 else other).root()["big"]) for n in range(2000)]
     pack, builder = build(pairs, spill_every=300, importable=lambda p: p is mine)
-    assert pack.imports == (mine.uuid[:8],)
+    assert pack.imports == builder.imports == (mine.uuid[:8],)
     assert builder.root_digest == digest(pmap(pairs))
     assert len(dumps(other.root())) < pack.nbytes
 
