@@ -20,7 +20,15 @@ import diskcache
 
 from pstructs.errors import StoreDamagedError
 
-__all__ = ["PACK_FOLDER", "ROW_LIMIT", "Columns", "RawDisk", "SyncError", "sync_folder"]
+__all__ = [
+    "PACK_FOLDER",
+    "ROW_LIMIT",
+    "Columns",
+    "RawDisk",
+    "SyncError",
+    "sync_file",
+    "sync_folder",
+]
 
 ROW_LIMIT = 32 * 1024
 PACK_FOLDER = "packs"
@@ -46,6 +54,17 @@ def sync_folder(path: str) -> None:
         raise SyncError(
             error.errno, f"sync of the folder failed: {error.strerror}", path
         ) from error
+    finally:
+        os.close(handle)
+
+
+def sync_file(path: str) -> None:
+    """Sync a file that was written before."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise SyncError(error.errno, f"sync of a pack failed: {error.strerror}", path) from error
     finally:
         os.close(handle)
 
@@ -123,6 +142,10 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
                 os.unlink(path)
             raise
         return len(view), MODE_BINARY, name, None
+
+    def columns_of_file(self, key: bytes, size: int) -> Columns:
+        """Return the columns of a pack of `size` bytes whose file is in its place."""
+        return size, MODE_BINARY, self.filename(key)[0], None
 
     def _write_file(self, path: str, view: memoryview, sync: bool) -> None:
         with open(path, "xb", buffering=0) as out:

@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "ArchivedVersionError",
     "CodecError",
+    "DamagedExportError",
     "DamagedPackError",
     "EvolverBusyError",
     "ExpiredVersionError",
@@ -31,6 +32,7 @@ __all__ = [
     "InvalidValueError",
     "MergeConflictError",
     "MissedVersionsError",
+    "MissingBaseError",
     "MissingPackError",
     "MissingPathError",
     "MissingStepError",
@@ -40,11 +42,13 @@ __all__ = [
     "PstructsError",
     "ReentryError",
     "ShareError",
+    "StoreBusyError",
     "StoreClosedError",
     "StoreDamagedError",
     "StoreError",
     "StoreFullError",
     "StorePathError",
+    "TagMovedError",
     "UnsavableError",
     "UnsavableKeyError",
     "UnsavableValueError",
@@ -122,6 +126,10 @@ class StorePathError(StoreError, OSError):
     """The path given for a store can't be one."""
 
 
+class StoreBusyError(StoreError):
+    """Others use the store, and what was asked has to be done alone; the message names them."""
+
+
 class StoreClosedError(StoreError, ValueError):
     """The store was closed, or refuses writes after a failed sync."""
 
@@ -172,6 +180,27 @@ class HeldVersionError(StoreError):
     """A version is under a legal hold, and what was asked would take its value away."""
 
 
+class DamagedExportError(StoreError, ValueError):
+    """An export file, or what another store sent, is damaged or made up; nothing was taken in."""
+
+
+class MissingBaseError(StoreError, LookupError):
+    """What was sent builds on versions or packs that the receiving store does not have.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Ids of the versions, and uuids of the packs.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.missing))
+
+
 class HeadMovedError(StoreError):
     """Someone else moved the head since it was read.
 
@@ -187,6 +216,10 @@ class HeadMovedError(StoreError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.expected, self.actual))
+
+
+class TagMovedError(StoreError):
+    """Two stores have a tag of one name for different versions; tags don't move."""
 
 
 class WriteIdError(StoreError, ValueError):

@@ -26,7 +26,12 @@ THIRD_PARTY = {
     ROOF: {"rich", "typer", "click", "ray"},
 }
 INTEROP = {"hypothesis", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "pydantic_core"}
-LAZY_THIRD_PARTY = {CORE: {"numpy"}, CACHE: {"numpy"}, DISTRIBUTED: {"numpy"}, ROOF: set()}
+LAZY_THIRD_PARTY = {
+    CORE: {"numpy"},
+    CACHE: {"fsspec", "numpy", "zstandard"},
+    DISTRIBUTED: {"numpy"},
+    ROOF: set(),
+}
 # Read by type checkers only, which bring it along.
 TYPING_THIRD_PARTY = {"typing_extensions"}
 
