@@ -11,6 +11,7 @@
 #   make fuzz     SECONDS=60 of libFuzzer on the pack reader, twice (needs clang)
 #   make crash    KILLS=20 kill -9 during saves
 #   make faults   FAULTS=50 deaths of owners and workers of shared packs, and of a node
+#   make powerloss STATES=20000 disks after a power cut
 #   make clean    remove what was built          make distclean    and the environments
 #
 # PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
@@ -22,6 +23,7 @@ CLANG ?= clang
 SECONDS ?= 60
 KILLS ?= 20
 FAULTS ?= 50
+STATES ?= 20000
 BENCH ?= \b1000\W
 ARGS ?=
 
@@ -41,7 +43,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults powerloss build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -112,7 +114,7 @@ lint-typing: $(LINT)/.has-wheel
 format: $(LINT)/.has-wheel
 	$(LINT)/bin/ruff check --fix --quiet . || true
 	$(LINT)/bin/ruff format .
-	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch] tests/fuzz/*.c
+	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch] tests/fuzz/*.c tests/support/*.c
 
 # ---- test builds: the whole package in a folder of its own, so that the normal build
 # is left alone. PYTHONSAFEPATH keeps the source folder from shadowing it.
@@ -184,6 +186,9 @@ crash: $(VENV)/.has-test build
 faults: $(VENV)/.has-test build
 	PSTRUCTS_FAULTS=$(FAULTS) PSTRUCTS_NODES=1 PSTRUCTS_SHARED_VERSIONS=10000 \
 		$(BIN)/python -m pytest tests/distributed -k 'faults or nodes or many_versions' $(ARGS)
+
+powerloss: $(VENV)/.has-test build
+	PSTRUCTS_STATES=$(STATES) $(BIN)/python -m pytest -s tests/cache/test_store_power.py $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build

@@ -270,8 +270,14 @@ class Owner:
     def forget(self) -> None:
         """Let the next call of `attach` or `connect` look the name up again."""
         with _lock:
-            if _owners.get(self.name) is self:
+            known = _owners.get(self.name)
+            if known is not None and known.actor_id == self.actor_id:
                 del _owners[self.name]
+
+    @property
+    def actor_id(self) -> str | None:
+        """Which actor of that name this is; None before it was looked up."""
+        return None if self._actor is None else str(self._actor._actor_id.hex())
 
     def _reached(self) -> Any:
         if self._actor is None:

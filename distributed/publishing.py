@@ -18,6 +18,7 @@ from typing import Any
 from pstructs.distributed import stored
 from pstructs.distributed.backend import (
     DEFAULT_TIMEOUT,
+    OwnerGoneError,
     PackLostError,
     cluster_of,
     connected,
@@ -166,17 +167,16 @@ def _flush() -> None:
 
 # ---- the end of an owner
 
-_watched: dict[str, Any] = {}  # name of an owner -> the actor that is watched
+_watched: dict[str, str | None] = {}  # name of an owner -> id of the actor that is watched
 _watch_lock = threading.Lock()
 
 
 def watch(owner: Owner) -> None:
     """Send packs again when that owner ends."""
     with _watch_lock:
-        actor = _watched.get(owner.name)
-        if actor is owner._actor:
+        if _watched.get(owner.name) == owner.actor_id:
             return
-        _watched[owner.name] = owner._actor
+        _watched[owner.name] = owner.actor_id
     owner.tell("watch").future().add_done_callback(lambda future: _ended(owner, future))
 
 
@@ -193,24 +193,34 @@ def _ended(owner: Owner, future: Any) -> None:
 
 
 def _send_again(owner: Owner) -> None:
-    try:
-        owner.forget()
-        lost = PIECES.left(owner.name)
-        alive = [piece for piece in lost if OPEN_PACKS.get(piece.uuid) is not None]
-        pinned = [piece for (name, _), piece in _pinned.items() if name == owner.name]
-        if ray_or_none() is None or not (alive or pinned):
-            return
-        log.warning(
-            "the owner of the shared packs has died; %d packs that are open here are sent again",
-            len(alive),
-        )
-        successor = Owner.connect(owner.name)
-        claimed = set(successor.ask("claim", DEFAULT_TIMEOUT, [p.uuid for p in (*alive, *pinned)]))
-        for piece in closure(alive):
-            if piece.uuid in claimed and piece.large:
-                _send(piece, successor, DEFAULT_TIMEOUT, keep=True)
-        for piece in pinned:
-            if piece.uuid in claimed:
-                successor.ask("keep", DEFAULT_TIMEOUT, piece.uuid, departing([piece]), PICKLED)
-    except ShareError as error:
-        log.warning("packs that were open here could not be sent again: %s", error)
+    owner.forget()
+    lost = PIECES.left(owner.name)
+    alive = [piece for piece in lost if OPEN_PACKS.get(piece.uuid) is not None]
+    pinned = [piece for (name, _), piece in _pinned.items() if name == owner.name]
+    if ray_or_none() is None or not (alive or pinned):
+        return
+    log.warning(
+        "the owner of the shared packs has died; %d packs that are open here are sent again",
+        len(alive),
+    )
+    for last in (False, False, True):
+        try:
+            return _send_to(Owner.connect(owner.name), alive, pinned)
+        except OwnerGoneError as gone:  # the successor, too
+            if last:
+                log.warning("packs that were open here could not be sent again: %s", gone)
+        except ShareError as error:
+            log.warning("packs that were open here could not be sent again: %s", error)
+            return None
+
+
+def _send_to(successor: Owner, alive: list[Piece], pinned: list[Piece]) -> None:
+    uuids = [piece.uuid for piece in (*alive, *pinned)]
+    claimed = set(successor.ask("claim", DEFAULT_TIMEOUT, uuids))
+    for piece in closure(alive):
+        if piece.uuid in claimed and piece.large:
+            _send(piece, successor, DEFAULT_TIMEOUT, keep=True)
+    for piece in pinned:
+        if piece.uuid in claimed:
+            successor.ask("keep", DEFAULT_TIMEOUT, piece.uuid, departing([piece]), PICKLED)
+    watch(successor)

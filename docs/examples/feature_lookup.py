@@ -27,7 +27,7 @@ table = share(features)
 before = ray.get([score.remote(table, batch) for batch in batches], timeout=120)
 
 # A batch of fresh features: tasks that run go on with the version that they were given.
-updated = features.update({user: (1.0, 1.0, 1.0) for user in batches[0]})
+updated = features.update(dict.fromkeys(batches[0], (1.0, 1.0, 1.0)))
 after = ray.get([score.remote(share(updated), batch) for batch in batches], timeout=120)
 assert all(abs(value - 1.0) < 1e-9 for value in after[0])
 assert max(before[0]) < 1.0

@@ -58,7 +58,6 @@ def test_packs_that_nobody_has_are_a_clear_error_in_a_reader(cluster: Any) -> No
     start = time.monotonic()
     message = cluster.run_in_new_worker(lambda stored: complaint(pickle.loads(stored)), stored)
     assert time.monotonic() - start < 20
-    assert "has ended" in message or "has died" in message
     assert "share() again" in message
 
 
