@@ -39,7 +39,7 @@ from pstructs.distributed.pieces import (
 from pstructs.errors import ShareError
 from pstructs.packs import Pack
 
-__all__ = ["make_reachable", "pin", "unpin", "watch"]
+__all__ = ["flush_later", "make_reachable", "pin", "publish", "unpin", "watch", "watch_soon"]
 
 log = logging.getLogger("pstructs.distributed")
 
@@ -180,6 +180,25 @@ def watch(owner: Owner) -> None:
     owner.tell("watch").future().add_done_callback(lambda future: _ended(owner, future))
 
 
+def watch_soon(name: str, piece: Piece) -> None:
+    """Watch the owner of large packs that were opened here, without waiting for it."""
+    if name not in _watched and any(reached.large for reached in closure([piece])):
+        _watched[name] = None
+        threading.Thread(
+            target=_watch_by_name, args=(name,), name="pstructs-watch", daemon=True
+        ).start()
+
+
+def _watch_by_name(name: str) -> None:
+    try:
+        owner = Owner.attach(name)
+        owner.look_up()
+        watch(owner)
+    except ShareError as error:  # it has died already, or Ray was shut down
+        _watched.pop(name, None)
+        log.debug("not watching an owner: %s", error)
+
+
 def _ended(owner: Owner, future: Any) -> None:
     """Called by a thread of Ray: only note what happened, and go on elsewhere."""
     ray = ray_or_none()
@@ -194,6 +213,8 @@ def _ended(owner: Owner, future: Any) -> None:
 
 def _send_again(owner: Owner) -> None:
     owner.forget()
+    if _watched.get(owner.name) == owner.actor_id:
+        _watched.pop(owner.name, None)
     lost = PIECES.left(owner.name)
     alive = [piece for piece in lost if OPEN_PACKS.get(piece.uuid) is not None]
     pinned = [piece for (name, _), piece in _pinned.items() if name == owner.name]
