@@ -46,7 +46,14 @@ from pstructs.distributed.pieces import (
     arrived,
     departing,
 )
-from pstructs.distributed.publishing import make_reachable, pin, publish, unpin
+from pstructs.distributed.publishing import (
+    flush_later,
+    make_reachable,
+    pin,
+    publish,
+    unpin,
+    watch_soon,
+)
 from pstructs.errors import PackError, ShareError, StoreError, UnsavableError
 from pstructs.packs import Pack
 
@@ -150,7 +157,10 @@ class Handle(Generic[T]):
                 if piece is None:
                     piece = Owner.find(self._owner, self._uuid, timeout, None)
                 self._piece = piece
-                return piece.open(timeout)
+                pack = piece.open(timeout)
+                watch_soon(self._owner, piece)
+                flush_later()
+                return pack
             except ShareError as error:
                 trouble = error
         if self._origin is not None:

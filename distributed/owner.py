@@ -238,7 +238,7 @@ class Owner:
         """Call the actor and wait for the answer; errors are a `ShareError`."""
 
         def work() -> Any:
-            ref = getattr(self._reached(), method).remote(*args)
+            ref = getattr(self.look_up(), method).remote(*args)
             return fetch(connected(), ref, timeout, _DOING[method])
 
         try:
@@ -250,7 +250,7 @@ class Owner:
 
     def tell(self, method: str, *args: Any) -> Any:
         """Call the actor; the reference of the answer, which never raises here."""
-        return getattr(self._reached(), method).remote(*args)
+        return getattr(self.look_up(), method).remote(*args)
 
     @property
     def process(self) -> bytes:
@@ -265,15 +265,22 @@ class Owner:
     def end(self) -> None:
         """End the actor; packs that nobody reads any more are freed, open ones stay readable."""
         self.forget()
-        connected().kill(self._reached())
+        connected().kill(self.look_up())
 
     def forget(self) -> None:
         """Let the next call of `attach` or `connect` look the name up again."""
         with _lock:
-            if _owners.get(self.name) is self:
+            known = _owners.get(self.name)
+            if known is not None and known.actor_id == self.actor_id:
                 del _owners[self.name]
 
-    def _reached(self) -> Any:
+    @property
+    def actor_id(self) -> str | None:
+        """Which actor of that name this is; None before it was looked up."""
+        return None if self._actor is None else str(self._actor._actor_id.hex())
+
+    def look_up(self) -> Any:
+        """The actor."""
         if self._actor is None:
             try:
                 self._actor = connected().get_actor(self.name, namespace=NAMESPACE)

@@ -43,7 +43,7 @@ class Reader:
 def kill_owner() -> None:
     import ray
 
-    ray.kill(Owner.connect()._reached())
+    ray.kill(Owner.connect().look_up())
 
 
 def test_readers_survive_the_death_of_the_owner_in_mid_read(cluster: Any) -> None:
