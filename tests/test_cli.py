@@ -248,6 +248,24 @@ def test_verify_reads_the_whole_store(run: Run, store: str) -> None:
     assert result.stdout.startswith("store is whole: 2 versions, 2 packs, ")
 
 
+def test_versions_expire_and_space_is_given_back(run: Run, store: str) -> None:
+    with SnapshotStore(store) as opened:
+        for n in range(5):
+            opened.save(pstructs.m(n=n))
+    assert "say what stays" in the_error(run("expire", store))
+    dry = run("expire", store, "--last", "2", "--dry-run").stdout.splitlines()
+    assert dry[-1] == "5 versions would expire, 2 stay." and len(dry) == 6
+    assert run("expire", store, "--last", "2", "--daily", "1").stdout.endswith(
+        "5 versions expired, 2 stay.\n"
+    )
+    assert "expired at" in the_error(run("show", store, "1"))
+    assert "2 packs that versions need" in run("report", store).stdout
+    assert run("compact", store).stdout.startswith("2 versions moved: 2 packs of ")
+    assert run("gc", store, "--grace", "1").stdout.endswith("7 waiting.\n")
+    assert run("gc", store).stdout.startswith("7 packs removed, ")
+    assert run("verify", store).exit_code == 0
+
+
 def test_verify_reports_a_flipped_bit(run: Run) -> None:
     rows = "".join(f"{n},{'text' * 10}{n}\n" for n in range(3000))
     Path("big.csv").write_text("id,text\n" + rows)
@@ -291,7 +309,10 @@ def test_a_version_that_is_not_there_is_an_error(run: Run, store: str) -> None:
 
 def test_help_explains_every_command(run: Run) -> None:
     text = run("--help").stdout
-    for name in ("demo", "import", "log", "show", "diff", "verify"):
+    for name in (
+        *("demo", "import", "log", "show", "diff", "verify"),
+        *("report", "expire", "compact", "gc"),
+    ):
         assert name in text
         assert run(name, "--help").exit_code == 0
 
