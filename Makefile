@@ -10,7 +10,9 @@
 #   make docs     the documentation, warnings are errors
 #   make fuzz     SECONDS=60 of libFuzzer on the pack reader, twice (needs clang)
 #   make crash    KILLS=20 kill -9 during saves
-#   make faults   FAULTS=50 kills of the actors of heads during swaps
+#   make powerloss STATES=20000 disks after a power cut
+#   make syscalls every call of a store to the system fails once
+#   make faults   FAULTS=50 deaths of owners, heads and workers of shared packs, and of a node
 #   make clean    remove what was built          make distclean    and the environments
 #
 # PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
@@ -21,6 +23,7 @@ CC ?= cc
 CLANG ?= clang
 SECONDS ?= 60
 KILLS ?= 20
+STATES ?= 20000
 FAULTS ?= 50
 BENCH ?= \b1000\W
 ARGS ?=
@@ -41,7 +44,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults powerloss syscalls build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -112,7 +115,7 @@ lint-typing: $(LINT)/.has-wheel
 format: $(LINT)/.has-wheel
 	$(LINT)/bin/ruff check --fix --quiet . || true
 	$(LINT)/bin/ruff format .
-	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch] tests/fuzz/*.c
+	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch] tests/fuzz/*.c tests/support/*.c
 
 # ---- test builds: the whole package in a folder of its own, so that the normal build
 # is left alone. PYTHONSAFEPATH keeps the source folder from shadowing it.
@@ -181,8 +184,15 @@ fuzz: $(VENV)/.has-test build/fuzz/pack build/fuzz/pack-small
 crash: $(VENV)/.has-test build
 	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/cache -k kill $(ARGS)
 
+powerloss: $(VENV)/.has-test build
+	PSTRUCTS_STATES=$(STATES) $(BIN)/python -m pytest -s tests/cache/test_store_power.py $(ARGS)
+
+syscalls: $(VENV)/.has-test build
+	PSTRUCTS_STRIDE=1 $(BIN)/python -m pytest -s tests/cache/test_store_calls.py $(ARGS)
+
 faults: $(VENV)/.has-test build
-	PSTRUCTS_FAULTS=$(FAULTS) $(BIN)/python -m pytest tests/distributed -k kill $(ARGS)
+	PSTRUCTS_FAULTS=$(FAULTS) PSTRUCTS_NODES=1 PSTRUCTS_SHARED_VERSIONS=10000 \
+		$(BIN)/python -m pytest tests/distributed -k 'faults or nodes or many_versions or killed' $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build

@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ArchivedVersionError",
     "CodecError",
+    "DamagedExportError",
     "DamagedPackError",
     "EvolverBusyError",
+    "ExpiredVersionError",
     "ForeignPackError",
     "FuturePackError",
     "FutureStoreError",
@@ -21,6 +24,7 @@ __all__ = [
     "HeadGoneError",
     "HeadMovedError",
     "HeadTimeoutError",
+    "HeldVersionError",
     "HistoryBusyError",
     "HistoryEndError",
     "HistoryError",
@@ -28,24 +32,29 @@ __all__ = [
     "InvalidValueError",
     "MergeConflictError",
     "MissedVersionsError",
+    "MissingBaseError",
     "MissingPackError",
     "MissingPathError",
     "MissingStepError",
     "MissingVersionError",
+    "NameTakenError",
     "PackError",
     "PstructsError",
     "ReentryError",
     "ShareError",
+    "StoreBusyError",
     "StoreClosedError",
     "StoreDamagedError",
     "StoreError",
     "StoreFullError",
     "StorePathError",
     "StreamFullError",
+    "TagMovedError",
     "UnsavableError",
     "UnsavableKeyError",
     "UnsavableValueError",
     "WatchError",
+    "WorkCancelledError",
     "WriteIdError",
 ]
 
@@ -119,6 +128,10 @@ class StorePathError(StoreError, OSError):
     """The path given for a store can't be one."""
 
 
+class StoreBusyError(StoreError):
+    """Others use the store, and what was asked has to be done alone; the message names them."""
+
+
 class StoreClosedError(StoreError, ValueError):
     """The store was closed, or refuses writes after a failed sync."""
 
@@ -153,6 +166,43 @@ class MissingVersionError(StoreError, LookupError):
     """No version, head or tag has this name."""
 
 
+class NameTakenError(StoreError, ValueError):
+    """There is a head or tag of this name already."""
+
+
+class ExpiredVersionError(MissingVersionError):
+    """The value of a version was given up; the message says when and why."""
+
+
+class ArchivedVersionError(ExpiredVersionError):
+    """The value of a version is in an archive that is not attached; the message names the file."""
+
+
+class HeldVersionError(StoreError):
+    """A version is under a legal hold, and what was asked would take its value away."""
+
+
+class DamagedExportError(StoreError, ValueError):
+    """An export file, or what another store sent, is damaged or made up; nothing was taken in."""
+
+
+class MissingBaseError(StoreError, LookupError):
+    """What was sent builds on versions or packs that the receiving store does not have.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Ids of the versions, and uuids of the packs.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.missing))
+
+
 class HeadMovedError(StoreError):
     """Someone else moved the head since it was read.
 
@@ -168,6 +218,10 @@ class HeadMovedError(StoreError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.expected, self.actual))
+
+
+class TagMovedError(StoreError):
+    """Two stores have a tag of one name for different versions; tags don't move."""
 
 
 class WriteIdError(StoreError, ValueError):
@@ -243,6 +297,10 @@ class MissedVersionsError(HeadError, LookupError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.oldest))
+
+
+class WorkCancelledError(PstructsError, RuntimeError):
+    """Work on the parts of a collection was given up because its user asked for it."""
 
 
 class HistoryError(PstructsError):
