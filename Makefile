@@ -12,7 +12,7 @@
 #   make crash    KILLS=20 kill -9 during saves
 #   make powerloss STATES=20000 disks after a power cut
 #   make syscalls every call of a store to the system fails once
-#   make faults   FAULTS=50 deaths of owners and workers of shared packs, and of a node
+#   make faults   FAULTS=50 deaths of owners, heads and workers of shared packs, and of a node
 #   make clean    remove what was built          make distclean    and the environments
 #
 # PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
@@ -192,7 +192,7 @@ syscalls: $(VENV)/.has-test build
 
 faults: $(VENV)/.has-test build
 	PSTRUCTS_FAULTS=$(FAULTS) PSTRUCTS_NODES=1 PSTRUCTS_SHARED_VERSIONS=10000 \
-		$(BIN)/python -m pytest tests/distributed -k 'faults or nodes or many_versions' $(ARGS)
+		$(BIN)/python -m pytest tests/distributed -k 'faults or nodes or many_versions or killed' $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build
