@@ -48,11 +48,13 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StorePathError",
+    "StreamFullError",
     "TagMovedError",
     "UnsavableError",
     "UnsavableKeyError",
     "UnsavableValueError",
     "WatchError",
+    "WorkCancelledError",
     "WriteIdError",
 ]
 
@@ -259,6 +261,10 @@ class HeadBusyError(HeadError):
         return (type(self), (self.args[0], self.retry_after, self.conflicts))
 
 
+class StreamFullError(HeadBusyError):
+    """A stream keeps as many events as it may; nothing was appended."""
+
+
 class HeadTimeoutError(HeadError, TimeoutError):
     """A head did not answer in time.
 
@@ -291,6 +297,10 @@ class MissedVersionsError(HeadError, LookupError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.oldest))
+
+
+class WorkCancelledError(PstructsError, RuntimeError):
+    """Work on the parts of a collection was given up because its user asked for it."""
 
 
 class HistoryError(PstructsError):

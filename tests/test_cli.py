@@ -94,6 +94,34 @@ def test_import_tells_of_keys_that_came_twice(run: Run) -> None:
         assert opened.load()["a"] == {"id": "a", "n": "3"}
 
 
+def test_import_of_a_large_file_builds_the_same_version(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("n.csv").write_text("id,n\n" + "".join(f"{n % 9000},{n}\n" for n in range(10_000)))
+    run("import", "n.csv", "store")
+    monkeypatch.setattr("pstructs._cli.importing.LARGE", 1)
+    result = run("import", "n.csv", "store", "--key", "id")
+    assert result.exit_code == 0, result.output
+    assert "Read 9,000 records from n.csv, key column 'id'." in result.stdout
+    assert "1,000 records had a key that came again later" in result.stdout
+    with SnapshotStore("store") as opened:
+        built, saved = opened.log()
+        assert built.root == saved.root
+        assert built.message == "import n.csv"
+
+
+def test_a_large_file_that_breaks_near_its_end_changes_nothing(
+    run: Run, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pstructs._cli.importing.LARGE", 1)
+    Path("bad.csv").write_text("id,n\n" + "".join(f"{n},{n}\n" for n in range(5000)) + "1,2,3\n")
+    assert "bad.csv:5002: 3 fields" in the_error(run("import", "bad.csv", store))
+    assert "can't name a head" in the_error(run("import", "people.csv", store, "--head", "a b"))
+    with SnapshotStore(store) as opened:
+        assert len(opened.versions) == 2
+        assert opened.verify().unlisted == ()
+
+
 def test_import_takes_the_key_column_the_format_and_the_head(run: Run) -> None:
     Path("data.txt").write_text('{"id": 1, "name": "Ada"}\n{"id": 2, "name": "Bob"}\n')
     result = run(
