@@ -13,6 +13,7 @@
 #   make powerloss STATES=20000 disks after a power cut
 #   make rot      FLIPS=1000000 flipped bits
 #   make syscalls every call of a store to the system fails once
+#   make faults   FAULTS=50 deaths of owners and workers of shared packs, and of a node
 #   make clean    remove what was built          make distclean    and the environments
 #
 # PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
@@ -25,6 +26,7 @@ SECONDS ?= 60
 KILLS ?= 10000
 STATES ?= 20000
 FLIPS ?= 1000000
+FAULTS ?= 50
 BENCH ?= \b1000\W
 ARGS ?=
 
@@ -44,7 +46,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash powerloss rot syscalls build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults powerloss rot syscalls build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -182,7 +184,7 @@ fuzz: $(VENV)/.has-test build/fuzz/pack build/fuzz/pack-small
 	done
 
 crash: $(VENV)/.has-test build
-	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/cache/test_store_crash.py $(ARGS)
+	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/cache/test_store_crash*.py $(ARGS)
 
 powerloss: $(VENV)/.has-test build
 	PSTRUCTS_STATES=$(STATES) $(BIN)/python -m pytest -s tests/cache/test_store_power.py $(ARGS)
@@ -192,6 +194,10 @@ rot: $(VENV)/.has-test build
 
 syscalls: $(VENV)/.has-test build
 	PSTRUCTS_STRIDE=1 $(BIN)/python -m pytest -s tests/cache/test_store_calls.py $(ARGS)
+
+faults: $(VENV)/.has-test build
+	PSTRUCTS_FAULTS=$(FAULTS) PSTRUCTS_NODES=1 PSTRUCTS_SHARED_VERSIONS=10000 \
+		$(BIN)/python -m pytest tests/distributed -k 'faults or nodes or many_versions' $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build

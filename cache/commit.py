@@ -5,9 +5,10 @@
                      one transaction: - pending row + pack row + version row + head + reflog
 
 The transaction makes the version: everything that it needs is on the disk before, and as long as
-it has not happened, nobody sees anything. A crash in between leaves at most a file with a pending
-row (pending.py). A write that fails takes back what it made; after a sync that failed, what is on
-the disk is unknown, so no handle that is open then takes more writes (folder.py).
+it has not happened, nobody sees anything. A commit to several heads is one transaction, too. A
+crash in between leaves at most a file with a pending row (pending.py). A write that fails takes
+back what it made; after a sync that failed, what is on the disk is unknown, so no handle that is
+open then takes more writes (folder.py).
 
 With `durable="commit"` the transaction is on the disk before anyone sees it. With `"group"` it is
 not: those who commit at the same time sync together afterwards (syncing.py), and each returns when
@@ -18,17 +19,18 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
-from typing import Final, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pstructs.cache import pending
-from pstructs.cache.catalog import Draft, Head
+from pstructs.cache.catalog import Draft
 from pstructs.cache.disk import ROW_LIMIT, Columns, SyncError
 from pstructs.cache.folder import Folder
+from pstructs.cache.refs import Head
 from pstructs.cache.version import Version
-from pstructs.errors import HeadMovedError, StoreClosedError, StoreError
+from pstructs.errors import HeadMovedError, StoreClosedError, StoreError, WriteIdError
 
-__all__ = ["ANY", "DURABLE", "AnyVersion", "Committer", "Durable", "Expected"]
+__all__ = ["ANY", "DURABLE", "AnyVersion", "Change", "Committer", "Durable", "Expected"]
 
 #: What a save promises when it returns.
 Durable: TypeAlias = Literal["commit", "group", "none"]
@@ -46,6 +48,39 @@ ANY: Final = AnyVersion()
 
 #: Where a head has to be: at a version, nowhere yet (None), or anywhere.
 Expected: TypeAlias = Version | AnyVersion | None
+
+
+class Change(NamedTuple):
+    """What a commit does to one head.
+
+    Attributes
+    ----------
+    draft : Draft
+    image : memoryview or None
+        The pack that the draft names; None when the store has it, or another change brings it.
+    expected : Expected
+    others : tuple of Version
+        Further parents.
+    action : str
+        What the reflog calls it.
+    imports : tuple of bytes
+        The packs that the image points into.
+    """
+
+    draft: Draft
+    image: memoryview | None
+    expected: Expected = ANY
+    others: tuple[Version, ...] = ()
+    action: str = "save"
+    imports: tuple[bytes, ...] = ()
+
+
+class _CommittedBefore(Exception):
+    """A retried commit: it is there already."""
+
+    def __init__(self, versions: list[Version]) -> None:
+        super().__init__()
+        self.versions = versions
 
 
 class Committer:
@@ -98,29 +133,66 @@ class Committer:
                 self.folder.group.wait()
             self.check()  # a sync of another thread may have failed: of what this one stands on
 
-    def save(
-        self, draft: Draft, image: memoryview, expected: Expected
-    ) -> tuple[Version, str | bytes]:
-        """Store a pack and commit the version that is its root; return where the pack is, too."""
-        disk, uuid = self.folder.disk, draft.pack
-        with self.guard():
-            if len(image) < ROW_LIMIT:
-                blob = bytes(image)
-                columns = disk.write(uuid, blob, sync=False)
-                return self._commit(draft, columns, expected, waits=False), blob
-            with self.folder.transaction(sync=False) as con:
-                pending.add(con, uuid)
-            try:
-                columns = disk.write(uuid, image, sync=self.sync)
-                version = self._commit(draft, columns, expected, waits=True)
-            except (StoreClosedError, SyncError):
-                raise  # it can't be known what is on the disk: a sweep will see
-            except BaseException:
-                self._take_back(uuid)
-                raise
-            return version, disk.filename(uuid)[1]
+    def save(self, changes: Sequence[Change]) -> tuple[list[Version], dict[bytes, str | bytes]]:
+        """Store packs and commit the versions that are their roots, all or none.
 
-    def _take_back(self, uuid: bytes) -> None:
+        Returns
+        -------
+        list of Version
+            One for each change.
+        dict
+            Where each pack is that was stored; empty when the commit had been made before.
+
+        Raises
+        ------
+        RetiredPackError
+            When a pack points into one that was retired meanwhile; nothing was committed.
+        """
+        disk = self.folder.disk
+        images = {
+            change.draft.pack: change.image for change in changes if change.image is not None
+        }
+        files = [uuid for uuid, image in images.items() if len(image) >= ROW_LIMIT]
+        with self.guard():
+            try:
+                with self.underway(files):
+                    rows, places = {}, dict[bytes, str | bytes]()
+                    for uuid, image in images.items():
+                        if uuid in files:
+                            rows[uuid] = disk.write(uuid, image, sync=self.sync)
+                            places[uuid] = disk.filename(uuid)[1]
+                        else:
+                            places[uuid] = blob = bytes(image)
+                            rows[uuid] = disk.write(uuid, blob, sync=False)
+                    return self._commit(changes, rows, files), places
+            except _CommittedBefore as error:
+                if self.sync:  # who made it may be waiting for that still
+                    self.folder.group.wait()
+                return error.versions, {}
+
+    @contextlib.contextmanager
+    def underway(self, files: Sequence[bytes]) -> Iterator[None]:
+        """Write packs into files within, and commit them: if that does not happen, they go."""
+        if files:
+            with self.guard(), self.folder.transaction(sync=False) as con:
+                for uuid in files:
+                    pending.add(con, uuid)
+        try:
+            yield
+        except (StoreClosedError, SyncError):
+            raise  # it can't be known what is on the disk: a sweep will see
+        except BaseException:
+            for uuid in files:
+                self.take_back(uuid)
+            raise
+
+    def commit(self, change: Change, columns: Columns) -> Version:
+        """Commit a pack that was written within `underway`."""
+        uuid = change.draft.pack
+        with self.guard():
+            return self._commit([change], {uuid: columns}, [uuid])[0]
+
+    def take_back(self, uuid: bytes) -> None:
         """Remove the file of a commit that did not happen; leave it to a sweep if that fails."""
         with contextlib.suppress(StoreError, OSError):
             with self.folder.transaction(sync=False) as con:
@@ -130,21 +202,55 @@ class Committer:
                 self.folder.disk.remove(self.folder.disk.filename(uuid)[0])
 
     def _commit(
-        self, draft: Draft, columns: Columns, expected: Expected, *, waits: bool
-    ) -> Version:
-        """Make the version; `waits`: its pack has a pending row."""
+        self, changes: Sequence[Change], rows: dict[bytes, Columns], files: list[bytes]
+    ) -> list[Version]:
+        """Make the versions; the packs that are `files` have pending rows."""
         folder = self.folder
         with self.transaction() as con:
-            at = self.catalog.head(con, draft.head)
-            if expected is not ANY:
-                self.check_expected(con, draft.head, at, expected)
-            if waits and not pending.drop(con, draft.pack):
-                raise StoreError(
-                    f"{folder.path}: this save took so long that another process took its owner "
-                    "for dead; nothing was committed. Save again"
-                )
-            folder.insert(con, draft.pack, columns)
-            return self.catalog.append(con, draft, at, "save")
+            if done := self.committed(con, changes):
+                raise _CommittedBefore(done)
+            at = {
+                change.draft.head: self.catalog.head(con, change.draft.head) for change in changes
+            }
+            for change in changes:
+                folder.retired.check_imports(con, change.imports)
+                head = change.draft.head
+                if change.expected is not ANY:
+                    self.check_expected(con, head, at[head], change.expected)
+            for uuid in files:
+                if not pending.drop(con, uuid):
+                    raise StoreError(
+                        f"{folder.path}: this save took so long that another process took its "
+                        "owner for dead; nothing was committed. Save again"
+                    )
+            for uuid, columns in rows.items():
+                folder.insert(con, uuid, columns)
+            return [
+                self.catalog.append(con, c.draft, at[c.draft.head], c.action, c.others)
+                for c in changes
+            ]
+
+    def committed(self, con: sqlite3.Connection, changes: Sequence[Change]) -> list[Version]:
+        """Return the versions of this commit when it was made before, by its write id.
+
+        Raises
+        ------
+        WriteIdError
+            When the write id was given to another commit.
+        """
+        write_id = changes[0].draft.write_id
+        if write_id is None:
+            return []
+        made = {v.head: v for v in self.catalog.by_write_id(con, write_id)}
+        wanted = {change.draft.head: change.draft.root.hex() for change in changes}
+        if made and {head: version.root for head, version in made.items()} != wanted:
+            raise WriteIdError(
+                f"{self.folder.path}: the write id {write_id!r} was given to "
+                f"{', '.join(map(str, made.values()))} with another value or head; nothing was "
+                "saved. Give each commit a write id of its own, and the same one only to try the "
+                "same commit again"
+            )
+        return [made[head] for head in wanted] if made else []
 
     def check_expected(
         self, con: sqlite3.Connection, name: str, at: Head | None, expected: Expected

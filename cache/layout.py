@@ -2,6 +2,7 @@
 
     <store>/cache.db        SQLite: diskcache's tables, and the catalog's (catalog.py)
     <store>/packs/*.pack    packs of 32 KiB and more
+    <store>/leases/*.lease  who has it open (leases.py)
 
 Making a store is one SQLite transaction, so that several processes may open the same new folder
 at once: one of them makes it, the others find it made. The folder's own name is on the disk before
@@ -18,8 +19,9 @@ import time
 from contextlib import closing
 from typing import NamedTuple
 
-from pstructs.cache import catalog
+from pstructs.cache import archive, catalog, erased, pins, retired
 from pstructs.cache.disk import PACK_FOLDER, sync_folder
+from pstructs.cache.leases import LEASE_FOLDER
 from pstructs.cache.trouble import Explained
 from pstructs.errors import FutureStoreError, StoreDamagedError, StorePathError
 
@@ -29,6 +31,7 @@ DATABASE = "cache.db"  # diskcache's name for it
 FORMAT = 1
 APPLICATION_ID = 0x70737472  # "pstr" in the header of the SQLite file
 BUSY_SECONDS = 60
+SCHEMA = catalog.SCHEMA + pins.SCHEMA + retired.SCHEMA + archive.SCHEMA + erased.SCHEMA
 _ADVICE = "choose a new or empty folder, or one that a SnapshotStore made"
 
 
@@ -104,7 +107,10 @@ def _make_folder(path: str) -> None:
 def _check_free(path: str, found: set[str]) -> None:
     """Raise unless a folder without a catalog may become a store."""
     packs = os.path.join(path, PACK_FOLDER)
-    strange = {name for name in found if not name.startswith(DATABASE)} - {PACK_FOLDER}
+    strange = {name for name in found if not name.startswith(DATABASE)} - {
+        PACK_FOLDER,
+        LEASE_FOLDER,
+    }
     if strange:
         raise _refuse(errno.EEXIST, f"the folder holds something else ({min(strange)!r})", path)
     if PACK_FOLDER in found and not os.path.isdir(packs):
@@ -157,7 +163,7 @@ def _make(con: sqlite3.Connection, path: str) -> None:
     try:
         if not con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _check_free(path, set(os.listdir(path)))  # a catalog cut to nothing is empty, too
-            for statement in catalog.SCHEMA:
+            for statement in SCHEMA:
                 con.execute(statement)
             con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             row = (FORMAT, os.urandom(16), time.time_ns())

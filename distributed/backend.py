@@ -24,8 +24,11 @@ from pstructs.errors import ShareError
 __all__ = [
     "DEFAULT_TIMEOUT",
     "OwnerGoneError",
+    "PackLostError",
     "aside",
     "backend",
+    "cluster_of",
+    "connected",
     "fetch",
     "ray_or_none",
     "sending",
@@ -38,8 +41,20 @@ DEFAULT_TIMEOUT = 30.0
 """Seconds that any one exchange with the cluster may take."""
 
 
-class OwnerGoneError(ShareError):
-    """The actor that owns the packs does not exist any more."""
+class PackLostError(ShareError):
+    """A pack is not where it was put; it may be elsewhere."""
+
+
+class OwnerGoneError(PackLostError):
+    """The actor that owns the packs does not exist any more.
+
+    Attributes
+    ----------
+    owner : str
+        Its name, where it is known.
+    """
+
+    owner: str = ""
 
 
 def ray_or_none() -> Any:
@@ -68,6 +83,23 @@ def backend() -> Literal["ray", "process"]:
     'process'
     """
     return "process" if ray_or_none() is None else "ray"
+
+
+def connected() -> Any:
+    """Return `ray`, or raise ShareError when this process has no cluster."""
+    ray = ray_or_none()
+    if ray is None:
+        raise ShareError(
+            "this handle refers to packs in a Ray cluster, and this process is not connected to "
+            "one. Call ray.init(address=...) with the address of that cluster first."
+        )
+    return ray
+
+
+def cluster_of(ray: Any) -> str:
+    """Name what changes when the process connects to another cluster."""
+    context = ray.get_runtime_context()
+    return f"{context.get_node_id()} {context.get_worker_id()}"
 
 
 _said = False
@@ -147,7 +179,7 @@ def fetch(ray: Any, ref: Any, timeout: float, doing: str) -> Any:
             "Call share() again with the collection and send the new handle."
         ) from error
     except errors.ObjectLostError as error:
-        raise ShareError(
+        raise PackLostError(
             f"{doing}: the object store has lost the pack. "
             "Call share() again with the collection and send the new handle."
         ) from error

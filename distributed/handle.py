@@ -1,12 +1,14 @@
 """`share` and the small picklable thing that it returns.
 
-A handle names a pack by uuid and the owner by name. `open()` looks the uuid up in the packs that
-this process has open already, asks the owner for the reference otherwise, and reads the pack in
-place. A pack that points into others gets those in the same way, when a lookup first reaches one.
+A handle names a pack by uuid and the owner by name, and knows its `Piece`: the ways to the bytes.
+`open()` reads the pack in place. A pack that points into others gets those in the same way, when a
+lookup first reaches one.
 
-A handle that goes into a task, a result or `ray.put` takes the `ObjectRef` along, if it has it:
-the first `open()` in a process then needs no answer from the owner (0.3 instead of 6.9 ms), and
-Ray keeps the pack for as long as the handle is under way. Any other pickle holds the names only.
+What is pickled depends on who does it. A handle that goes into a task, a result or `ray.put` takes
+its piece along: small packs whole, references to large ones, so that the first `open()` asks
+nobody (0.3 ms) and Ray itself keeps what the handle can reach. Any other pickle holds the names
+only, under 200 bytes; the owner keeps what those name until `release()`, since nobody can count
+such handles. A value that is in a `SnapshotStore` also takes the path of the store along.
 
 Sharing a derived version sends its new nodes only: once a pack is published, the nodes in the heap
 of the publisher remember their place in it, and the next pack points there. That keeps the pack in
@@ -15,34 +17,53 @@ the store for as long as such nodes live, whoever else lets go of it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import sys
 import threading
-import time
 import uuid as uuids
 import weakref
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from pstructs.distributed import pickling
+from pstructs.distributed import pickling, stored
 from pstructs.distributed.backend import (
     DEFAULT_TIMEOUT,
     OwnerGoneError,
+    PackLostError,
     ray_or_none,
     say_in_process,
     sending,
 )
+from pstructs.distributed.buffers import PackBuffer
+from pstructs.distributed.levels import write
 from pstructs.distributed.opened import OPEN_PACKS
 from pstructs.distributed.owner import Owner
-from pstructs.errors import ShareError
-from pstructs.packs import Pack, PackWriter
+from pstructs.distributed.pieces import (
+    PIECES,
+    SMALL,
+    Piece,
+    StoredPack,
+    Travelling,
+    arrived,
+    departing,
+)
+from pstructs.distributed.publishing import (
+    flush_later,
+    make_reachable,
+    pin,
+    publish,
+    unpin,
+    watch_soon,
+)
+from pstructs.errors import PackError, ShareError, StoreError, UnsavableError
+from pstructs.packs import Pack
 
 __all__ = ["Handle", "share"]
 
 log = logging.getLogger("pstructs.distributed")
 T = TypeVar("T")
 
-TRUST = 1.0
-"""Seconds. Asking takes 0.8 ms, a large part of what it takes to submit a task."""
+Origin = tuple[str, bytes]
+"""The folder of a store, and a pack there that has the value as its root."""
 
 
 class Handle(Generic[T]):
@@ -58,15 +79,21 @@ class Handle(Generic[T]):
     1
     """
 
-    __slots__ = ("__weakref__", "_owner", "_ref", "_uuid", "_value")
+    __slots__ = ("__weakref__", "_origin", "_owner", "_piece", "_uuid", "_value")
 
     def __init__(
-        self, uuid: bytes, owner: str | None, value: T | None = None, ref: Any = None
+        self,
+        uuid: bytes,
+        owner: str | None,
+        value: T | None = None,
+        origin: Origin | None = None,
+        piece: Piece | None = None,
     ) -> None:
         self._uuid = uuid
         self._owner = owner
         self._value = value
-        self._ref = ref
+        self._origin = origin
+        self._piece = piece
 
     @property
     def uuid(self) -> bytes:
@@ -74,12 +101,15 @@ class Handle(Generic[T]):
         return self._uuid
 
     @property
-    def where(self) -> Literal["ray", "process"]:
-        """Where the collection is: in the object store of a cluster, or in the handle itself.
+    def where(self) -> Literal["ray", "store", "process"]:
+        """Where the collection is: in a cluster, in a `SnapshotStore`, or in the handle itself.
 
-        A handle of the second kind can be pickled as well; the collection then goes with it.
+        A handle of the last kind can be pickled as well; the collection then goes with it, unless
+        it is in a store: then the path of the store goes, and the copy is of the second kind.
         """
-        return "process" if self._owner is None else "ray"
+        if self._owner is not None:
+            return "ray"
+        return "store" if self._origin is not None and self._value is None else "process"
 
     def open(self, timeout: float = DEFAULT_TIMEOUT) -> T:
         """Return the collection, read in place.
@@ -111,26 +141,51 @@ class Handle(Generic[T]):
         >>> share(pstructs.pset([1, 2])).open() == {1, 2}
         True
         """
-        if self._owner is None:
+        if self._value is not None or self.where == "process":
             return self._value  # type: ignore[return-value]
-        pack = OPEN_PACKS.get(self._uuid)
-        if pack is None:
-            pack = _open_pack(self._owner, self._uuid, timeout, self._ref)
+        pack = OPEN_PACKS.get(self._uuid) or self._open_pack(timeout)
+        OPEN_PACKS.use(pack)
         value: T = pack.root()
         _SHARED.add(value, self)
         return value
 
-    def release(self, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """Let the pack leave the object store once no other shared pack needs it.
+    def _open_pack(self, timeout: float) -> Pack:
+        trouble: ShareError | None = None
+        if self._owner is not None:
+            try:
+                piece = self._piece or PIECES.get(self._uuid)
+                if piece is None:
+                    piece = Owner.find(self._owner, self._uuid, timeout, None)
+                self._piece = piece
+                pack = piece.open(timeout)
+                watch_soon(self._owner, piece)
+                flush_later()
+                return pack
+            except ShareError as error:
+                trouble = error
+        if self._origin is not None:
+            try:
+                return stored.open_pack(*self._origin)
+            except (StoreError, PackError, OSError) as error:
+                trouble = trouble or ShareError(f"opening a handle: {error}")
+        assert trouble is not None
+        raise trouble
 
+    def release(self, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Give this handle up: let the pack leave the object store once nothing else reaches it.
+
+        Needed for handles that were pickled by other means than Ray's, which nobody counts; the
+        packs of all others go by themselves with the last handle and the last open collection.
         Whoever has it open goes on reading, and tasks that were sent the handle before still can;
         opening this handle or an unpickled copy elsewhere raises `ShareError`. Nothing happens
         for a handle that is not in a cluster.
         """
-        if self._owner is not None:
-            self._ref = None
-            _SHARED.drop(self._uuid)
-            Owner.attach(self._owner).release(self._uuid, timeout)
+        if self._owner is None:
+            return
+        self._piece = None
+        _SHARED.drop(self._uuid)
+        with contextlib.suppress(OwnerGoneError):
+            unpin(self._uuid, Owner.attach(self._owner), timeout)
 
     def __eq__(self, other: object) -> bool:
         return self._uuid == other._uuid if isinstance(other, Handle) else NotImplemented
@@ -139,14 +194,42 @@ class Handle(Generic[T]):
         return hash(self._uuid)
 
     def __repr__(self) -> str:
-        return f"<Handle {self._uuid.hex()[:8]} in {self._owner or 'this process'}>"
+        place = {"ray": self._owner, "process": "this process"}.get(self.where)
+        return f"<Handle {self._uuid.hex()[:8]} in {place or self._origin[0]}>"  # type: ignore[index]
+
+    def __copy__(self) -> Handle[T]:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Handle[T]:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._owner is None:
-            return Handle, (self._uuid, None, self._value)
-        if self._ref is not None and "ray" in sys.modules and sending():
-            return Handle, (self._uuid, self._owner, None, self._ref)
-        return Handle, (self._uuid, self._owner)
+            origin = self._origin or _origin_of(self._value)
+            if origin is None:
+                return Handle, (self._uuid, None, self._value)
+            return Handle, (self._uuid, None, None, origin)
+        names = (self._uuid, self._owner, None, self._origin)[: 2 if self._origin is None else 4]
+        if self._piece is None or ray_or_none() is None:
+            return Handle, names
+        if sending():
+            return _arrived, (self._owner, self._origin, self._uuid, departing([self._piece]))
+        pin(self._piece, Owner.connect(self._owner, detached=pickling.SETTINGS.detached))
+        return Handle, names
+
+
+def _arrived(
+    owner: str, origin: Origin | None, uuid: bytes, travelled: list[Travelling]
+) -> Handle[Any]:
+    return Handle(uuid, owner, origin=origin, piece=arrived(travelled)[uuid[:8]])
+
+
+def _origin_of(value: Any) -> Origin | None:
+    """Where a value that lives in the process is in a store as well."""
+    try:
+        return write(value).origin if stored.any_store() else None
+    except UnsavableError:
+        return None
 
 
 @overload
@@ -197,10 +280,9 @@ def share(value: Any, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[Any]:
     True
     """
     if ray_or_none() is None:
-        if isinstance(value, Handle):
-            return value
-        say_in_process()
-        return Handle(uuids.uuid4().bytes, None, value)
+        if not isinstance(value, Handle):
+            say_in_process()
+        return share_here(value)
     if isinstance(value, Handle):
         if value.where == "ray":
             return value
@@ -208,47 +290,48 @@ def share(value: Any, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[Any]:
     pickling.enable()
     try:
         return _share(value, timeout)
-    except OwnerGoneError:
+    except OwnerGoneError as gone:
         log.warning("the owner of the shared packs has died; sharing anew through another one")
+        PIECES.left(gone.owner)
         return _share(value, timeout)
 
 
-def share_again(value: T, timeout: float = DEFAULT_TIMEOUT) -> Handle[T]:
-    """`share`, trusting an owner that answered within the last second to be alive."""
-    known = _SHARED.get(value)
-    if known is not None and known._owner is not None:
-        owner = Owner.attached(known._owner)
-        if owner is not None and time.monotonic() - owner.answered < TRUST:
-            return known
-    return share(value, timeout=timeout)
+def share_here(value: Handle[T] | T) -> Handle[T]:
+    """A handle of a collection in this process, also where there is a cluster."""
+    return value if isinstance(value, Handle) else Handle(uuids.uuid4().bytes, None, value)
 
 
 def _share(value: T, timeout: float) -> Handle[T]:
-    owner = Owner.connect(pickling.SETTINGS.owner, detached=pickling.SETTINGS.detached)
+    settings = pickling.SETTINGS
+    name = settings.owner or Owner.name_here()
     known = _SHARED.get(value)
-    if known is not None and known._owner == owner.name and owner.holds(known.uuid, timeout):
+    if known is not None and known._piece is not None and known._owner == name:
+        make_reachable([known._piece], name, settings.detached, timeout)
         return known
-    writer = PackWriter(value, importable=lambda pack: pack.owner is owner)
-    ref, missing = owner.publish(writer.uuid, writer.imports, writer.image, timeout)
-    if ref is None:
-        # Packs that this value's nodes live in were released meanwhile: copy those nodes too.
-        log.info("%d packs are gone from the store; sharing a whole copy", len(missing))
-        writer = PackWriter(value)
-        ref, missing = owner.publish(writer.uuid, writer.imports, writer.image, timeout)
-        if ref is None:
-            raise ShareError(f"publishing a pack: its imports {missing} are not in the cluster")
-    pack = owner.open_pack(writer.uuid, timeout, ref)
-    writer.adopt(pack)
-    handle: Handle[T] = Handle(pack.uuid, owner.name, ref=ref)
+    written = write(value)
+    try:
+        make_reachable(written.imports, name, settings.detached, timeout)
+    except PackLostError as error:
+        log.info("sharing a whole copy: %s", error)
+        written = write(value, whole=True)
+    writer = written.writer
+    nbytes = len(writer.image)
+    piece = Piece(
+        writer.uuid,
+        nbytes,
+        data=bytes(writer.image) if nbytes < SMALL else None,
+        imports=written.imports,
+    )
+    piece.owner = name
+    PIECES.add(piece)
+    if piece.large:
+        stored_pack = StoredPack(PackBuffer(writer.image), written.imports)
+        owner = Owner.connect(name, detached=settings.detached)
+        publish(piece, stored_pack, owner, timeout)
+    writer.adopt(piece.open(timeout))
+    handle: Handle[T] = Handle(piece.uuid, name, origin=written.origin, piece=piece)
     _SHARED.add(value, handle)
     return handle
-
-
-def _open_pack(name: str, uuid: bytes, timeout: float, ref: Any) -> Pack:
-    try:
-        return Owner.attach(name).open_pack(uuid, timeout, ref)
-    except OwnerGoneError:  # perhaps another one has taken its place
-        return Owner.attach(name).open_pack(uuid, timeout)
 
 
 class _Shared:

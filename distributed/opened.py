@@ -43,10 +43,7 @@ class OpenPacks:
         short = uuid[:8]
         with self._lock:
             pack = self._all.get(short)
-            if pack is None or not pack.uuid.startswith(uuid):
-                return None
-            self._touch(short, pack)
-            return pack
+            return pack if pack is not None and pack.uuid.startswith(uuid) else None
 
     def add(self, pack: Pack) -> Pack:
         """Keep a pack, or return the one of the same uuid that another thread opened first."""
@@ -57,19 +54,20 @@ class OpenPacks:
                 pack = known
             else:
                 self._all[short] = pack
-            self._touch(short, pack)
             return pack
+
+    def use(self, pack: Pack) -> None:
+        """Keep a pack open, with those that it has reached, until others were used more lately."""
+        with self._lock:
+            self._last[pack.uuid] = pack
+            self._last.move_to_end(pack.uuid)
+            while len(self._last) > self._keep:
+                self._last.popitem(last=False)
 
     def clear(self) -> None:
         """Close what nothing else holds."""
         with self._lock:
             self._last.clear()
-
-    def _touch(self, short: bytes, pack: Pack) -> None:
-        self._last[short] = pack
-        self._last.move_to_end(short)
-        while len(self._last) > self._keep:
-            self._last.popitem(last=False)
 
 
 OPEN_PACKS = OpenPacks()

@@ -3,143 +3,174 @@
 A Ray object dies with the process that put it. A driver that exits, or a worker that Ray retires,
 would take its packs along while others still read them; so one actor puts them all:
 
-    publisher --pack bytes--> PackOwner --ray.put--> object store of its node
-    reader ----pack uuid----> PackOwner --ObjectRef--> reader --ray.get--> a view, nothing copied
+    publisher --StoredPack--> PackOwner --ray.put--> object store of its node
+    publisher <--ObjectRef--- PackOwner
 
-Readers know a pack by its uuid alone, which keeps handles small and independent of how and where
-the bytes are kept. That leaves the owner free to coalesce small packs, or to bring lost ones back,
-without any change for readers. A handle that Ray itself carries has the reference along, and
-saves the reader the question.
+The actor forgets a pack as soon as it has answered: from then on Ray counts who can reach the
+object, see `pieces`. It keeps only what is to be found by name:
 
-There is one owner for each Ray job, named after it and created at the first share. Created by the
-driver, it ends with the driver, and Ray frees the packs: nothing is left behind in a long-lived
-cluster. Created by a worker it is detached, since workers come and go; it then lives until
-`Owner.end()` or the end of the cluster. `enable(owner=NAME, detached=True)` asks for an owner that
-outlives the driver, for handles that other jobs are to open.
+- packs of handles that were pickled by other means than Ray's, which nobody can count;
+- packs that were published again after another owner had died, and packs of snapshot stores, so
+  that a second process need not send them. They go when the last process that needs them says so.
+
+There is one owner for each Ray job, named after it and created when the first large pack is
+shared. Created by the driver, it ends with the driver, and Ray frees the packs: nothing is left
+behind in a long-lived cluster. Created by a worker it is detached, since workers come and go; it
+then lives until `Owner.end()` or the end of the cluster. `enable(owner=NAME, detached=True)` asks
+for an owner that outlives the driver, for handles that other jobs are to open.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections import Counter
 from typing import Any
 
 from pstructs.distributed.backend import (
     DEFAULT_TIMEOUT,
     OwnerGoneError,
     aside,
+    cluster_of,
+    connected,
     fetch,
-    ray_or_none,
 )
-from pstructs.distributed.buffers import PackBuffer
-from pstructs.distributed.opened import OPEN_PACKS
+from pstructs.distributed.pieces import Piece, StoredPack, Travelling, arrived
 from pstructs.errors import ShareError
-from pstructs.packs import Pack
 
-__all__ = ["NAMESPACE", "Owner", "PackOwner"]
+__all__ = ["NAMESPACE", "RECOVERY", "Owner", "PackOwner"]
 
 NAMESPACE = "pstructs"
 """The Ray namespace of the owner actors."""
 
+RECOVERY = 10.0
+"""Seconds that a reader waits for a lost pack to be published again. Processes learn of the death
+of an owner within 10 ms; starting a new one takes 0.5 to 1.5 s, and 6 s on a machine that is busy
+with other things."""
+
+PICKLED = b"pickled"
+"""In whose name the packs of handles are kept that were pickled by other means than Ray's."""
+
 
 class PackOwner:
-    """The actor: packs by uuid. All methods can be repeated safely."""
+    """The actor. All methods can be repeated safely."""
 
     def __init__(self) -> None:
-        self._refs: dict[bytes, Any] = {}  # uuid -> ObjectRef, put by this process
-        self._sizes: dict[bytes, int] = {}
-        self._imports: dict[bytes, tuple[bytes, ...]] = {}
-        self._short: dict[bytes, bytes] = {}  # first 8 bytes of a uuid -> uuid
-        self._users: Counter[bytes] = Counter()  # such -> number of packs that point there
-        self._released: set[bytes] = set()
+        self._kept: dict[bytes, tuple[list[Travelling], set[bytes]]] = {}
+        self._sizes: dict[bytes, int] = {}  # id of an object -> bytes
+        self._claims: dict[bytes, float] = {}
+        self._began = time.monotonic()
+        self._put = 0
 
-    def publish(
-        self, uuid: bytes, imports: tuple[bytes, ...], pack: PackBuffer
-    ) -> tuple[Any, tuple[bytes, ...]]:
-        """Keep a pack: its reference and (), or None and the imports that are not here."""
-        missing = tuple(short for short in imports if short not in self._short)
-        if missing:
-            return None, missing
-        if uuid not in self._refs:
-            import ray
+    async def put(
+        self, uuid: bytes, store: str | None, pack: StoredPack, process: bytes | None
+    ) -> Any:
+        """Put a large pack into the store and return its reference; keep it for a process."""
+        import ray
 
-            self._refs[uuid] = ray.put(pack)
-            self._sizes[uuid] = pack.view.nbytes
-            self._imports[uuid] = imports
-            self._short[uuid[:8]] = uuid
-            self._users.update(imports)
-        self._released.discard(uuid)
-        return self._refs[uuid], ()
+        if process is not None and uuid in self._kept:
+            travelled, users = self._kept[uuid]
+            users.add(process)
+            return travelled[-1][4]
+        ref = ray.put(pack)
+        nbytes = pack.buffer.view.nbytes
+        self._sizes[ref.binary()] = nbytes
+        self._put += nbytes
+        if process is not None:
+            name = ray.get_runtime_context().get_actor_name()
+            self._kept[uuid] = (
+                [(uuid, nbytes, bool(pack.imports), None, ref, name, store, ())],
+                {process},
+            )
+        return ref
 
-    def fetch(self, ids: list[bytes]) -> list[Any]:
-        """References of packs, by whole uuid or its first 8 bytes; None for unknown ones."""
-        return [self._refs.get(self._short.get(i, i)) for i in ids]
+    async def keep(self, uuid: bytes, travelled: list[Travelling], process: bytes) -> None:
+        """Keep a pack and what it reaches, to be found by name, in the name of a process."""
+        self._kept.setdefault(uuid, (travelled, set()))[1].add(process)
 
-    def holds(self, uuid: bytes) -> bool:
-        """Whether a handle of that pack can be opened, and will be until it is released."""
-        return uuid in self._refs and uuid not in self._released
+    async def find(
+        self, uuid: bytes, process: bytes | None
+    ) -> tuple[list[Travelling] | None, float]:
+        """What leads to a pack, or None; and for how many seconds this actor has lived."""
+        travelled, users = self._kept.get(uuid, (None, set()))
+        if process is not None:
+            users.add(process)
+        return travelled, time.monotonic() - self._began
 
-    def release(self, uuid: bytes) -> int:
-        """Let a pack go as soon as no kept pack points into it; number of packs that went."""
-        self._released.add(uuid)
-        gone, look = 0, [uuid]
-        while look:
-            u = look.pop()
-            if u not in self._released or u not in self._refs or self._users[u[:8]]:
-                continue
-            self._released.discard(u)
-            gone += 1
-            for short in self._imports[u]:
-                self._users[short] -= 1
-                look.append(self._short[short])
-            del self._refs[u], self._sizes[u], self._imports[u], self._short[u[:8]]
-            del self._users[u[:8]]
-        self._released &= self._refs.keys()
-        return gone
+    async def claim(self, uuids: list[bytes]) -> list[bytes]:
+        """The packs among these that are not here and that no other process is about to send."""
+        now = time.monotonic()
+        wanted = [
+            uuid
+            for uuid in uuids
+            if uuid not in self._kept and now - self._claims.get(uuid, -RECOVERY) >= RECOVERY
+        ]
+        self._claims.update(dict.fromkeys(wanted, now))
+        return wanted
 
-    def stats(self) -> dict[str, int]:
-        """Count packs and their bytes."""
-        return {"packs": len(self._refs), "bytes": sum(self._sizes.values())}
+    async def drop(self, uuids: list[bytes], process: bytes) -> None:
+        """A process needs these packs no more."""
+        for uuid in uuids:
+            _, users = self._kept.get(uuid, (None, set()))
+            users.discard(process)
+            if not users:
+                self._kept.pop(uuid, None)
+
+    async def watch(self) -> None:
+        """Answer never: whoever asks learns of the end of this actor at once."""
+        await asyncio.Event().wait()
+
+    async def stats(self) -> dict[str, int]:
+        """Count objects in the store and their bytes, what was put so far, and what is kept."""
+        worker = __import__("ray")._private.worker.global_worker
+        alive = {bytes.fromhex(_text(i)) for i in worker.core_worker.get_all_reference_counts()}
+        self._sizes = {i: size for i, size in self._sizes.items() if i in alive}
+        return {
+            "packs": len(self._sizes),
+            "bytes": sum(self._sizes.values()),
+            "put": self._put,
+            "kept": len(self._kept),
+        }
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 class Owner:
-    """One process's connection to an owner actor.
+    """One process's connection to an owner actor."""
 
-    Packs that were opened through it carry it as `pack.owner`, and only those may be pointed into
-    by the next pack that is shared through it. The owner has the last word: a successor of a dead
-    one, say, does not have the packs, and `publish` says which are missing.
-    """
-
-    def __init__(self, name: str, actor: Any, connection: str) -> None:
+    def __init__(self, name: str, actor: Any, cluster: str) -> None:
         self.name = name
+        self.cluster = cluster
         self._actor = actor  # None: not looked up yet
-        self._connection = connection
-        self.answered = 0.0  # time.monotonic() of the last answer
 
     def __repr__(self) -> str:
         return f"<Owner {self.name}>"
 
     # ---- reaching one
 
-    @classmethod
-    def attached(cls, name: str) -> Owner | None:
-        """The connection to that owner, if this process has one."""
-        with _lock:
-            owner = _owners.get(name)
-        return owner if owner is not None and owner._connection == _connection(_ray()) else None
+    @staticmethod
+    def name_here() -> str:
+        """The name of the owner of this job."""
+        return f"packs-{connected().get_runtime_context().get_job_id()}"
 
     @classmethod
     def attach(cls, name: str) -> Owner:
         """The connection to an owner that exists; the first question looks it up."""
-        return cls.attached(name) or _remember(cls(name, None, _connection(_ray())))
+        cluster = cluster_of(connected())
+        with _lock:
+            owner = _owners.get(name)
+            if owner is None or owner.cluster != cluster:
+                owner = _owners[name] = cls(name, None, cluster)
+            return owner
 
     @classmethod
     def connect(cls, name: str | None = None, *, detached: bool | None = None) -> Owner:
         """Connect to the owner of this job, or the one of that name; create it if need be."""
-        ray = _ray()
+        ray = connected()
         context = ray.get_runtime_context()
-        name = name or f"packs-{context.get_job_id()}"
+        name = name or cls.name_here()
         owner = cls.attach(name)
         if owner._actor is not None:
             return owner
@@ -154,6 +185,7 @@ class Owner:
             "num_cpus": 0,
             "lifetime": "detached" if lives_on else None,
             "max_restarts": 0,
+            "max_concurrency": 100_000,  # one call of `watch` for each process
             # Beside the first publisher: its packs need not cross the network to be put.
             "scheduling_strategy": NodeAffinitySchedulingStrategy(
                 context.get_node_id(), soft=True
@@ -164,80 +196,94 @@ class Owner:
             owner._actor = actor
         return owner
 
+    @classmethod
+    def find(cls, name: str, uuid: bytes, timeout: float, trouble: ShareError | None) -> Piece:
+        """The piece of a pack that an owner keeps; waits for one that is being sent again.
+
+        Raises
+        ------
+        ShareError
+            Nobody has the pack. `trouble` is what went wrong before, if anything.
+        """
+        until = time.monotonic() + min(timeout, RECOVERY)
+        while True:
+            error: ShareError
+            try:
+                found, age = cls.attach(name).ask("find", timeout, uuid, None)
+                if found is not None:
+                    return arrived(found)[uuid[:8]]
+                error = ShareError(
+                    f"opening a handle: owner {name!r} has no pack {uuid.hex()}: it was released, "
+                    "or the owner was started anew and no process had the pack open. Call "
+                    "share() again with the collection and send the new handle."
+                )
+                if trouble is None and age > RECOVERY:
+                    raise error
+            except OwnerGoneError as gone:
+                error = gone
+            if time.monotonic() >= until:
+                raise error from trouble
+            time.sleep(0.1)
+
     # ---- what it does
 
-    def publish(
-        self, uuid: bytes, imports: tuple[bytes, ...], image: Any, timeout: float = DEFAULT_TIMEOUT
-    ) -> tuple[Any, tuple[bytes, ...]]:
-        """Put a pack into the store: a reference to it, or None and the missing imports."""
-        answer: tuple[Any, tuple[bytes, ...]] = aside(
-            lambda: self._ask("publish", timeout, uuid, imports, PackBuffer(image))
-        )
-        return answer
+    def put(
+        self, piece: Piece, pack: StoredPack, timeout: float = DEFAULT_TIMEOUT, *, keep: bool
+    ) -> Any:
+        """Put a large pack into the store; its reference."""
+        process = self.process if keep else None
+        return self.ask("put", timeout, piece.uuid, piece.store, pack, process)
 
-    def open_pack(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT, ref: Any = None) -> Pack:
-        """The pack of that uuid, or of one that starts with these 8 bytes; opened once.
+    def ask(self, method: str, timeout: float, *args: Any) -> Any:
+        """Call the actor and wait for the answer; errors are a `ShareError`."""
 
-        A reference saves asking for one.
-        """
-        pack = OPEN_PACKS.get(uuid)
-        if pack is not None:
-            return pack
-        ray = _ray()
+        def work() -> Any:
+            ref = getattr(self.look_up(), method).remote(*args)
+            return fetch(connected(), ref, timeout, _DOING[method])
 
-        def work() -> memoryview:
-            found = ref if ref is not None else self._ask("fetch", timeout, [uuid])[0]
-            if found is None:
-                raise ShareError(
-                    f"opening a handle: owner {self.name!r} has no pack {uuid.hex()}: it was "
-                    "released, or the owner was started anew. Call share() again with the "
-                    "collection and send the new handle."
-                )
-            view: memoryview = fetch(ray, found, timeout, "opening a handle").view
-            return view
+        try:
+            return aside(work)
+        except OwnerGoneError as gone:
+            self.forget()
+            gone.owner = self.name
+            raise
 
-        return OPEN_PACKS.add(
-            Pack.from_buffer(aside(work), trusted=True, resolve=self.open_pack, owner=self)
-        )
+    def tell(self, method: str, *args: Any) -> Any:
+        """Call the actor; the reference of the answer, which never raises here."""
+        return getattr(self.look_up(), method).remote(*args)
 
-    def holds(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT) -> bool:
-        """Whether that pack is kept."""
-        return bool(aside(lambda: self._ask("holds", timeout, uuid)))
-
-    def release(self, uuid: bytes, timeout: float = DEFAULT_TIMEOUT) -> int:
-        """Let that pack go; number of packs that left the owner."""
-        return int(aside(lambda: self._ask("release", timeout, uuid)))
+    @property
+    def process(self) -> bytes:
+        """What this process calls itself."""
+        return self.cluster.encode()
 
     def stats(self, timeout: float = DEFAULT_TIMEOUT) -> dict[str, int]:
-        """Count the packs that the owner keeps and their bytes."""
-        answer: dict[str, int] = aside(lambda: self._ask("stats", timeout))
+        """Count the packs in the store that came from this owner: number and bytes."""
+        answer: dict[str, int] = self.ask("stats", timeout)
         return answer
 
     def end(self) -> None:
         """End the actor; packs that nobody reads any more are freed, open ones stay readable."""
         self.forget()
-        _ray().kill(self._reached())
+        connected().kill(self.look_up())
 
     def forget(self) -> None:
         """Let the next call of `attach` or `connect` look the name up again."""
         with _lock:
-            if _owners.get(self.name) is self:
+            known = _owners.get(self.name)
+            if known is not None and known.actor_id == self.actor_id:
                 del _owners[self.name]
 
-    def _ask(self, method: str, timeout: float, *args: Any) -> Any:
-        try:
-            ref = getattr(self._reached(), method).remote(*args)
-            answer = fetch(_ray(), ref, timeout, _DOING[method])
-            self.answered = time.monotonic()
-            return answer
-        except OwnerGoneError:
-            self.forget()
-            raise
+    @property
+    def actor_id(self) -> str | None:
+        """Which actor of that name this is; None before it was looked up."""
+        return None if self._actor is None else str(self._actor._actor_id.hex())
 
-    def _reached(self) -> Any:
+    def look_up(self) -> Any:
+        """The actor."""
         if self._actor is None:
             try:
-                self._actor = _ray().get_actor(self.name, namespace=NAMESPACE)
+                self._actor = connected().get_actor(self.name, namespace=NAMESPACE)
             except ValueError as error:
                 raise OwnerGoneError(
                     f"there is no owner {self.name!r} in this cluster. The actor that owned the "
@@ -248,37 +294,13 @@ class Owner:
 
 
 _DOING = {
-    "publish": "publishing a pack",
-    "fetch": "opening a handle",
-    "holds": "looking for a pack",
-    "release": "releasing a pack",
+    "put": "publishing a pack",
+    "find": "opening a handle",
+    "keep": "keeping a pack for a handle",
+    "claim": "publishing packs again",
+    "drop": "releasing a pack",
     "stats": "counting packs",
 }
 
 _owners: dict[str, Owner] = {}
 _lock = threading.Lock()
-
-
-def _ray() -> Any:
-    ray = ray_or_none()
-    if ray is None:
-        raise ShareError(
-            "this handle refers to packs in a Ray cluster, and this process is not connected to "
-            "one. Call ray.init(address=...) with the address of that cluster first."
-        )
-    return ray
-
-
-def _connection(ray: Any) -> str:
-    """What changes when the process connects to another cluster."""
-    context = ray.get_runtime_context()
-    return f"{context.get_node_id()} {context.get_worker_id()}"
-
-
-def _remember(owner: Owner) -> Owner:
-    with _lock:
-        known = _owners.get(owner.name)
-        if known is not None and known._connection == owner._connection:
-            return known
-        _owners[owner.name] = owner
-        return owner

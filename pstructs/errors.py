@@ -10,36 +10,52 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ArchivedVersionError",
     "CodecError",
+    "DamagedExportError",
     "DamagedPackError",
     "EvolverBusyError",
+    "ExpiredVersionError",
     "ForeignPackError",
     "FuturePackError",
     "FutureStoreError",
+    "HeadBusyError",
+    "HeadError",
+    "HeadGoneError",
     "HeadMovedError",
+    "HeadTimeoutError",
+    "HeldVersionError",
     "HistoryBusyError",
     "HistoryEndError",
     "HistoryError",
     "InputFormatError",
     "InvalidValueError",
     "MergeConflictError",
+    "MissedVersionsError",
+    "MissingBaseError",
     "MissingPackError",
     "MissingPathError",
     "MissingStepError",
     "MissingVersionError",
+    "NameTakenError",
     "PackError",
     "PstructsError",
     "ReentryError",
     "ShareError",
+    "StoreBusyError",
     "StoreClosedError",
     "StoreDamagedError",
     "StoreError",
     "StoreFullError",
     "StorePathError",
+    "StreamFullError",
+    "TagMovedError",
     "UnsavableError",
     "UnsavableKeyError",
     "UnsavableValueError",
     "WatchError",
+    "WorkCancelledError",
+    "WriteIdError",
 ]
 
 
@@ -112,6 +128,10 @@ class StorePathError(StoreError, OSError):
     """The path given for a store can't be one."""
 
 
+class StoreBusyError(StoreError):
+    """Others use the store, and what was asked has to be done alone; the message names them."""
+
+
 class StoreClosedError(StoreError, ValueError):
     """The store was closed, or refuses writes after a failed sync."""
 
@@ -146,6 +166,43 @@ class MissingVersionError(StoreError, LookupError):
     """No version, head or tag has this name."""
 
 
+class NameTakenError(StoreError, ValueError):
+    """There is a head or tag of this name already."""
+
+
+class ExpiredVersionError(MissingVersionError):
+    """The value of a version was given up; the message says when and why."""
+
+
+class ArchivedVersionError(ExpiredVersionError):
+    """The value of a version is in an archive that is not attached; the message names the file."""
+
+
+class HeldVersionError(StoreError):
+    """A version is under a legal hold, and what was asked would take its value away."""
+
+
+class DamagedExportError(StoreError, ValueError):
+    """An export file, or what another store sent, is damaged or made up; nothing was taken in."""
+
+
+class MissingBaseError(StoreError, LookupError):
+    """What was sent builds on versions or packs that the receiving store does not have.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Ids of the versions, and uuids of the packs.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.missing))
+
+
 class HeadMovedError(StoreError):
     """Someone else moved the head since it was read.
 
@@ -163,8 +220,87 @@ class HeadMovedError(StoreError):
         return (type(self), (self.args[0], self.expected, self.actual))
 
 
+class TagMovedError(StoreError):
+    """Two stores have a tag of one name for different versions; tags don't move."""
+
+
+class WriteIdError(StoreError, ValueError):
+    """The store has a commit with this write id that saved something else."""
+
+
 class ShareError(PstructsError, RuntimeError):
     """A shared collection can't be published or reached."""
+
+
+class HeadError(PstructsError, RuntimeError):
+    """A head in a cluster can't do what was asked."""
+
+
+class HeadGoneError(HeadError):
+    """There is no such head in the cluster, or it died and its versions with it."""
+
+
+class HeadBusyError(HeadError):
+    """Too many writes wait, or too many others changed the head; nothing was written.
+
+    Attributes
+    ----------
+    retry_after : float
+        Seconds after which to try again.
+    conflicts : tuple
+        Paths to the places that others had changed at the last try; empty when there was none.
+    """
+
+    def __init__(
+        self, message: str, retry_after: float = 0.0, conflicts: tuple[Any, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.retry_after, self.conflicts = retry_after, conflicts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.retry_after, self.conflicts))
+
+
+class StreamFullError(HeadBusyError):
+    """A stream keeps as many events as it may; nothing was appended."""
+
+
+class HeadTimeoutError(HeadError, TimeoutError):
+    """A head did not answer in time.
+
+    Attributes
+    ----------
+    write_id : str or None
+        Of a write that may have been made or not: the same write with this id is made once.
+    """
+
+    def __init__(self, message: str, write_id: str | None = None) -> None:
+        super().__init__(message)
+        self.write_id = write_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.write_id))
+
+
+class MissedVersionsError(HeadError, LookupError):
+    """A subscriber asks for versions that the head no longer keeps.
+
+    Attributes
+    ----------
+    oldest : int
+        Number of the oldest version that is kept.
+    """
+
+    def __init__(self, message: str, oldest: int = 0) -> None:
+        super().__init__(message)
+        self.oldest = oldest
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.oldest))
+
+
+class WorkCancelledError(PstructsError, RuntimeError):
+    """Work on the parts of a collection was given up because its user asked for it."""
 
 
 class HistoryError(PstructsError):

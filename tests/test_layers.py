@@ -26,7 +26,13 @@ THIRD_PARTY = {
     ROOF: {"rich", "typer", "click", "ray"},
 }
 INTEROP = {"hypothesis", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "pydantic_core"}
-LAZY_THIRD_PARTY = {CORE: {"numpy"}, CACHE: {"numpy"}, DISTRIBUTED: {"numpy"}, ROOF: set()}
+TABLES = {"numpy", "pandas", "pyarrow"}
+LAZY_THIRD_PARTY = {
+    CORE: {"numpy"},
+    CACHE: {"fsspec", "numpy", "zstandard"},
+    DISTRIBUTED: TABLES,
+    ROOF: set(),
+}
 # Read by type checkers only, which bring it along.
 TYPING_THIRD_PARTY = {"typing_extensions"}
 

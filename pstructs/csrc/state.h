@@ -39,6 +39,7 @@ struct ps_state {
     PyTypeObject *map_record;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
+    PyTypeObject *pack_builder;
     /* error.c */
     PyObject *errors; /* __dict__ of pstructs.errors, or NULL */
     /* hash.c */
@@ -63,6 +64,7 @@ struct ps_state {
     PyObject *empty_vector;
     PyObject *spare_vectors[PS_FREELIST]; /* of dead exact PVector objects */
     int n_spare_vectors;
+    PyObject *spare_vector_iterator; /* memory of a dead VectorIterator, or NULL */
     /* collections.abc, when first needed */
     PyObject *abc_mapping;
     PyObject *abc_set;

@@ -474,6 +474,10 @@ ps_types_clear(ps_state *st)
     Py_CLEAR(st->empty_deque);
     Py_CLEAR(st->empty_vector);
 #ifndef Py_GIL_DISABLED
+    if (st->spare_vector_iterator != NULL) {
+        PyObject_GC_Del(st->spare_vector_iterator);
+        st->spare_vector_iterator = NULL;
+    }
     while (st->n_spare_vectors > 0) {
         PyObject_GC_Del(st->spare_vectors[--st->n_spare_vectors]);
     }

@@ -1,7 +1,7 @@
 /* type_vector_iter.c -- the iterator over a vector, forward and backward.
  *
  * It holds the nodes of the tree, which can't change: an evolver copies what an iterator
- * holds. */
+ * holds. Memory of a dead one is kept, since loops over short vectors are mostly that. */
 #include "collection_vector.h"
 
 typedef struct {
@@ -14,14 +14,23 @@ typedef struct {
 PyObject *
 ps_vector_iterator_new(ps_state *st, const ps_rrb *t, Py_ssize_t lo, Py_ssize_t hi, bool reverse)
 {
-    vector_iterator *self = PyObject_GC_New(vector_iterator, st->vector_iterator);
+    vector_iterator *self = (vector_iterator *)st->spare_vector_iterator;
+    if (self != NULL) {
+        st->spare_vector_iterator = NULL;
+        PyObject_Init((PyObject *)self, st->vector_iterator);
+    }
+    else {
+        self = PyObject_GC_New(vector_iterator, st->vector_iterator);
+    }
     if (self == NULL) {
         return NULL;
     }
     self->st = st;
     self->running = false;
     ps_rrb_iter_init(st, &self->it, t, lo, hi, reverse);
-    PyObject_GC_Track(self);
+    if (ps_rrb_needs_gc(st, t)) {
+        PyObject_GC_Track(self);
+    }
     return (PyObject *)self;
 }
 
@@ -42,7 +51,15 @@ iterator_dealloc(PyObject *op)
     PyObject_GC_UnTrack(op);
     Py_TRASHCAN_BEGIN(op, iterator_dealloc);
     ps_rrb_iter_clear(self->st, &self->it);
-    type->tp_free(op);
+#ifndef Py_GIL_DISABLED
+    if (self->st->spare_vector_iterator == NULL) {
+        self->st->spare_vector_iterator = op;
+    }
+    else
+#endif
+    {
+        type->tp_free(op);
+    }
     Py_DECREF(type);
     Py_TRASHCAN_END
 }
@@ -70,7 +87,7 @@ iterator_next(PyObject *op)
     vector_iterator *self = (vector_iterator *)op;
     const ps_slot *slot = self->it.slot;
     if (PS_UNLIKELY(slot == self->it.stop)) {
-        return next_slow(op);
+        return self->it.at == self->it.end ? NULL : next_slow(op);
     }
     ps_slot s = self->it.reverse ? slot[-1] : slot[0];
     if (PS_UNLIKELY(ps_slot_is_packed(s))) {

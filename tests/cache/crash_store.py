@@ -8,10 +8,48 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
 
 from pstructs import pmap
 from pstructs.cache import SnapshotStore, Version
+
+#: What a child does until it is killed: with a folder, a seed, and where to say what was saved.
+Work: TypeAlias = Callable[[str, int, int], None]
+
+
+def act_until_killed(
+    work: Work, folder: Path, seed: int, delay: float
+) -> list[tuple[int, int, int]]:
+    """Kill a child `delay` seconds after its first version, or, now and then, after its begin."""
+    back, out = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(back)
+            work(str(folder), seed, out)
+        except BaseException as error:
+            os.write(2, f"the child raised {error!r}\n".encode())
+        finally:
+            os._exit(code)
+    os.close(out)
+    text = b""
+    try:
+        if seed % 5:
+            text = os.read(back, 1 << 16)
+        time.sleep(delay)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+    with open(back, "rb") as rest:
+        text += rest.read()
+    assert os.WIFSIGNALED(status), "the child ended by itself"
+    lines = [line.split() for line in text.decode().splitlines(keepends=True) if line[-1] == "\n"]
+    return [(int(number), int(seed), int(step)) for number, seed, step in lines]
 
 
 class Witness:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import time
 from pathlib import Path
 
 import pytest
-from crash_store import value_of, work
+from crash_store import act_until_killed, value_of, work
 
 from pstructs.cache import SnapshotStore
 from support import faults
@@ -21,35 +19,6 @@ from support import faults
 KILLS = int(os.environ.get("PSTRUCTS_KILLS", "200"))
 KILLS_A_STORE = 15
 LONGEST = 0.03  # seconds until a kill
-
-
-def act_until_killed(folder: Path, seed: int, delay: float) -> list[tuple[int, int, int]]:
-    """Kill a child `delay` seconds after its first version, or, now and then, after its begin."""
-    back, out = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.close(back)
-            work(str(folder), seed, out)
-        except BaseException as error:
-            os.write(2, f"the child raised {error!r}\n".encode())
-        finally:
-            os._exit(code)
-    os.close(out)
-    text = b""
-    try:
-        if seed % 5:
-            text = os.read(back, 1 << 16)
-        time.sleep(delay)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
-    with open(back, "rb") as rest:
-        text += rest.read()
-    assert os.WIFSIGNALED(status), "the child ended by itself"
-    lines = [line.split() for line in text.decode().splitlines(keepends=True) if line[-1] == "\n"]
-    return [(int(number), int(seed), int(step)) for number, seed, step in lines]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
@@ -61,7 +30,9 @@ def test_a_kill_loses_no_acknowledged_version() -> None:
             folder = Path(where) / str(first)
             known: dict[int, tuple[int, int]] = {}
             for seed in range(first, min(KILLS, first + KILLS_A_STORE)):
-                for number, who, step in act_until_killed(folder, seed, rng.random() * LONGEST):
+                for number, who, step in act_until_killed(
+                    work, folder, seed, rng.random() * LONGEST
+                ):
                     assert number not in known, "a number was given twice"
                     known[number] = (who, step)
                     total += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +43,31 @@ class Cluster:
             if name.startswith(("test_", "conftest")):
                 self.ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 
+    def close_workers(self) -> None:
+        """Let all workers close the packs that they keep open for their next task."""
+
+        def close() -> None:
+            from pstructs.distributed.opened import OPEN_PACKS
+
+            gc.collect()
+            OPEN_PACKS.clear()
+            time.sleep(0.1)  # so that no worker gets two of these
+
+        self.by_value(close)
+        self.get([self.ray.remote(close).remote() for _ in range(2)])
+
+    def sent(self, value: Any) -> int:
+        """Bytes that Ray sends for a value, without what its references lead to."""
+        context = self.ray._private.worker.global_worker.get_serialization_context()
+        return int(context.serialize(value).total_bytes)
+
+    def eventually(self, holds: Any) -> None:
+        """Wait for something that Ray does in the background."""
+        end = time.monotonic() + 20
+        while not holds() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert holds()
+
     def get(self, ref: Any) -> Any:
         return self.ray.get(ref, timeout=TIMEOUT)
 
@@ -54,6 +81,7 @@ class Runner:
 def cluster() -> Iterator[Cluster]:
     ray = pytest.importorskip("ray")
     ray.init(
+        address="local",  # never a cluster that runs here anyway
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
@@ -71,3 +99,19 @@ def owner(cluster: Cluster) -> Any:
     from pstructs.distributed.owner import Owner
 
     return Owner.connect()
+
+
+@pytest.fixture
+def new_owner(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An owner that nothing was shared through yet."""
+    from pstructs.distributed import pickling
+    from pstructs.distributed.owner import Owner
+
+    before = pickling.SETTINGS.owner
+    pickling.SETTINGS.owner = f"owner of {request.node.name}"
+    owner = Owner.connect(pickling.SETTINGS.owner)
+    try:
+        yield owner
+    finally:
+        pickling.SETTINGS.owner = before
+        owner.end()

@@ -23,17 +23,17 @@ def squares(n: int = N) -> dict[int, int]:
 def test_a_large_map_reaches_a_task_by_handle_and_is_sent_once(cluster: Any, owner: Any) -> None:
     source = squares()
     m = pmap(source)
-    before = owner.stats()["packs"]
+    before = owner.stats()["put"]
     seen = [cluster.run(lambda m: (type(m).__name__, len(m), m[777]), m) for _ in range(3)]
     assert seen == [("PMap", N, 777 * 777)] * 3
-    assert owner.stats()["packs"] == before + 1
+    assert 100_000 < owner.stats()["put"] - before < 500_000
     assert m == source
 
 
 def test_a_small_map_is_pickled(cluster: Any, owner: Any) -> None:
-    before = owner.stats()["packs"]
+    before = owner.stats()["put"]
     assert cluster.run(lambda m: m.set("b", 2), pmap({"a": 1})) == {"a": 1, "b": 2}
-    assert owner.stats()["packs"] == before
+    assert owner.stats()["put"] == before
 
 
 def test_a_large_set_and_a_map_nested_in_arguments_arrive(cluster: Any) -> None:
@@ -62,9 +62,9 @@ def test_object_references_beside_a_large_map_stay_alive(cluster: Any) -> None:
 def test_a_large_map_returned_from_a_task_sends_new_nodes_only(cluster: Any, owner: Any) -> None:
     m = pmap(squares())
     cluster.run(lambda m: len(m), m)
-    before = owner.stats()["bytes"]
+    before = owner.stats()["put"]
     returned = cluster.run(lambda m: m.set(3, "three"), m)
-    assert owner.stats()["bytes"] - before < 8_000
+    assert owner.stats()["put"] == before
     assert returned == m.set(3, "three")
     assert m[3] == 9
 
@@ -91,9 +91,9 @@ def test_an_async_actor_takes_and_returns_large_maps(cluster: Any) -> None:
 
 def test_a_large_map_can_be_put_and_got(cluster: Any, owner: Any) -> None:
     m = pmap(squares())
-    before = owner.stats()["packs"]
+    before = owner.stats()["put"]
     ref = cluster.ray.put(m)
-    assert owner.stats()["packs"] == before + 1
+    assert owner.stats()["put"] > before
     assert cluster.get(ref) == m
     assert cluster.run(lambda got: got[9], ref) == 81
 
@@ -129,11 +129,11 @@ def test_a_worker_shares_before_the_driver_did(cluster: Any) -> None:
         from pstructs.distributed import enable, share
 
         enable(owner="made by a worker")
-        return share(pmap({"a": 1}))
+        return share(pmap(squares()))
 
     handle = cluster.run_in_new_worker(make)  # that worker is gone by now
-    assert cluster.run(lambda h: h.open(), handle) == {"a": 1}
-    assert handle.open() == {"a": 1}
+    assert cluster.run(lambda h: h.open()[9], handle) == 81
+    assert handle.open() == squares()
     from pstructs.distributed.owner import Owner
 
     Owner.attach("made by a worker").end()

