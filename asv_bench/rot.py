@@ -3,9 +3,10 @@
     python asv_bench/rot.py [FLIPS]
 
 Each store holds the same 300 entries in four versions, or states where it has no versions. For
-each flip, a child process opens the files, with the bit flipped, and reads the newest state whole. Its
-answer is right, an error, or wrong; or the process dies. Bits are drawn evenly from all bytes of
-the files that hold data; LMDB's lock file and ZODB's index can be made again and are left out.
+each flip, a child process opens the files, with the bit flipped, and reads the newest state
+whole. Its answer is right, an error, or wrong; or the process dies. Bits are drawn evenly from
+all bytes of the files that hold data; LMDB's lock file and ZODB's index can be made again and
+are left out.
 """
 
 from __future__ import annotations
