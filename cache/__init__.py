@@ -13,6 +13,7 @@ from pstructs.cache.collecting import CollectReport
 from pstructs.cache.compacting import CompactReport
 from pstructs.cache.digests import Digest, digest
 from pstructs.cache.entry import Entry
+from pstructs.cache.erasing import EraseReport
 from pstructs.cache.expiring import ExpireReport
 from pstructs.cache.history import ValueChange
 from pstructs.cache.memoize import FunctionInfo, Memoized, memoize
@@ -20,6 +21,9 @@ from pstructs.cache.memory import MemoryTier
 from pstructs.cache.merging import Transaction
 from pstructs.cache.ondisk import DiskTier
 from pstructs.cache.pins import Mark
+from pstructs.cache.receiving import Transfer
+from pstructs.cache.remote import RemoteFolder
+from pstructs.cache.repairing import RepairReport
 from pstructs.cache.report import Space, StoreReport
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.tiered import TieredCache
@@ -33,6 +37,7 @@ __all__ = [
     "Digest",
     "DiskTier",
     "Entry",
+    "EraseReport",
     "ExpireReport",
     "FunctionInfo",
     "HeadMove",
@@ -40,6 +45,8 @@ __all__ = [
     "Memoized",
     "MemoryTier",
     "Reflog",
+    "RemoteFolder",
+    "RepairReport",
     "SnapshotStore",
     "Space",
     "StoreReport",
@@ -48,6 +55,7 @@ __all__ = [
     "TierInfo",
     "TieredCache",
     "Transaction",
+    "Transfer",
     "ValueChange",
     "VerifyReport",
     "Version",

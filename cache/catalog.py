@@ -30,7 +30,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from pstructs.cache import refs
+from pstructs.cache import erased, refs
 from pstructs.cache.meta import pack_meta, unpack_meta
 from pstructs.cache.refs import Head, Refs, seal
 from pstructs.cache.version import Version, VersionName, split_steps
@@ -129,7 +129,8 @@ class Catalog(Refs):
         """Return the version with that id, or None."""
         row = con.execute(_VERSION + "id = ?", (vid,)).fetchone()
         if row is None:
-            return None
+            later = erased.successor(self, con, vid)
+            return None if later is None else self.by_id(con, later)
         version = self._version(row)
         if version.id != vid.hex():
             self.damaged(f"looking for version {vid.hex()} found {version.id}")
@@ -245,6 +246,32 @@ class Catalog(Refs):
         marks = ", ".join("?" * len(sealed))
         con.execute(f"REPLACE INTO pstructs_version ({_COLUMNS}) VALUES ({marks})", sealed)
 
+    def receive(
+        self, con: sqlite3.Connection, version: Version, number: int | None = None
+    ) -> None:
+        """Add a version that was made in another store, under a number of this one."""
+        write_id = version.write_id
+        if write_id is not None and any(
+            known.head == version.head for known in self.by_write_id(con, write_id)
+        ):
+            write_id = None  # that of another commit here: a retry has to find the one made here
+        row = (
+            number or self.last_number(con) + 1,
+            bytes.fromhex(version.id),
+            bytes.fromhex("".join(version.parents)),
+            version.time,
+            version.message,
+            version.head,
+            bytes.fromhex(version.pack),
+            bytes.fromhex(version.root),
+            version.nbytes,
+            version.entries,
+            None if version.restores is None else bytes.fromhex(version.restores),
+            pack_meta(version.meta),
+            write_id,
+        )
+        con.execute(_INSERT, (*row, seal(self.store, "version", *row)))
+
     # ---- names of versions
     def find(self, con: sqlite3.Connection, name: VersionName) -> Version:
         """Return the version that `name` means.
@@ -292,6 +319,9 @@ class Catalog(Refs):
         low = bytes.fromhex(base.ljust(2 * ID_BYTES, "0"))
         high = bytes.fromhex(base.ljust(2 * ID_BYTES, "f"))
         rows = con.execute(_VERSION + "id BETWEEN ? AND ? LIMIT 2", (low, high)).fetchall()
+        old = [] if rows else erased.beginning_with(con, low, high)
+        if len(old) == 1 and (found := self.by_id(con, old[0])) is not None:
+            return found
         if not rows:
             self.missing(con, f"there is no head, tag or version {base!r}")
         if len(rows) > 1:

@@ -14,13 +14,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+from io import RawIOBase
 from typing import Any, BinaryIO, TypeAlias
 
 import diskcache
 
 from pstructs.errors import StoreDamagedError
 
-__all__ = ["PACK_FOLDER", "ROW_LIMIT", "Columns", "RawDisk", "SyncError", "sync_folder"]
+__all__ = [
+    "PACK_FOLDER",
+    "ROW_LIMIT",
+    "Columns",
+    "RawDisk",
+    "SyncError",
+    "sync_file",
+    "sync_folder",
+    "write_fully",
+]
 
 ROW_LIMIT = 32 * 1024
 PACK_FOLDER = "packs"
@@ -48,6 +58,25 @@ def sync_folder(path: str) -> None:
         ) from error
     finally:
         os.close(handle)
+
+
+def sync_file(path: str) -> None:
+    """Sync a file that was written before."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise SyncError(error.errno, f"sync of a pack failed: {error.strerror}", path) from error
+    finally:
+        os.close(handle)
+
+
+def write_fully(out: RawIOBase, data: bytes | memoryview) -> None:
+    """Write all of `data`: a signal or a nearly full disk makes short writes."""
+    view = memoryview(data)
+    done = 0
+    while done < len(view):
+        done += out.write(view[done:]) or 0
 
 
 class RawDisk(diskcache.Disk):  # type: ignore[misc]
@@ -124,11 +153,13 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
             raise
         return len(view), MODE_BINARY, name, None
 
+    def columns_of_file(self, key: bytes, size: int) -> Columns:
+        """Return the columns of a pack of `size` bytes whose file is in its place."""
+        return size, MODE_BINARY, self.filename(key)[0], None
+
     def _write_file(self, path: str, view: memoryview, sync: bool) -> None:
         with open(path, "xb", buffering=0) as out:
-            done = 0
-            while done < len(view):  # a signal or a nearly full disk makes short writes
-                done += out.write(view[done:])
+            write_fully(out, view)
             if sync:
                 try:
                     os.fsync(out.fileno())

@@ -337,19 +337,24 @@ class Folder:
         """Return the pack in a file or in bytes, as one of this store."""
         if isinstance(where, bytes):
             return Pack.from_buffer(where, trusted=True, resolve=self.open_pack, owner=self)
-        try:
-            return Pack.from_file(where, trusted=True, resolve=self.open_pack, owner=self)
-        except FileNotFoundError as error:
-            raise MissingPackError(
-                f"{where}: the file of a pack is missing; run verify() and restore the store from "
-                "a copy"
-            ) from error
+        with self.errors:
+            try:
+                return Pack.from_file(where, trusted=True, resolve=self.open_pack, owner=self)
+            except FileNotFoundError as error:
+                raise MissingPackError(
+                    f"{where}: the file of a pack is missing; run verify() and restore the store "
+                    "from a copy"
+                ) from error
 
     def adopt(self, uuid: bytes, where: str | bytes) -> Pack:
         """Return the pack that was just committed, and keep it for the next one who asks."""
         pack = self.attach(where)
         self._packs[uuid[:SHORT_BYTES]] = pack
         return pack
+
+    def forget(self) -> None:
+        """Open all packs anew when they are next asked for: some have other bytes now."""
+        self._packs.clear()
 
     def owns(self, pack: Pack) -> bool:
         """Whether new packs of this store may point into `pack`."""

@@ -12,7 +12,18 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from pstructs.cache.digests import Digest
 from pstructs.cache.forks import after_fork
@@ -25,6 +36,7 @@ from pstructs.cache.tiers import TierInfo
 __all__ = ["FunctionInfo", "Memoized", "memoize"]
 
 _P = ParamSpec("_P")
+_Q = ParamSpec("_Q")
 _R = TypeVar("_R")
 _R_co = TypeVar("_R_co", covariant=True)
 
@@ -45,6 +57,17 @@ class Memoized(Protocol[_P, _R_co]):
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
         """Return the result, cached or computed."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any], /) -> Self: ...
+
+    @overload
+    def __get__(
+        self: Memoized[Concatenate[Any, _Q], _R],
+        instance: object,
+        owner: type[Any] | None = None,
+        /,
+    ) -> Callable[_Q, _R]: ...
 
     def key(self, *args: _P.args, **kwargs: _P.kwargs) -> Digest:
         """Return the key under which the cache holds the result of a call."""
@@ -224,28 +247,38 @@ def _checked(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def _wrapper(plan: _Plan[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    near = plan.cache.near
+
     def memoized(*args: Any, **kwargs: Any) -> Any:
         key = plan.call.key(args, kwargs)
+        plan.called()
+        entry = near(key)
+        if entry is not None and not entry.failure:  # most calls, so without the rest
+            return entry.value()
 
         def compute() -> Any:
             plan.missed()
             return function(*args, **kwargs)
 
-        plan.called()
-        return plan.cache.resolve(key, compute, plan.keep(args, kwargs))
+        return plan.cache.once(key, compute, plan.keep(args, kwargs), entry)
 
     return memoized
 
 
 def _async_wrapper(plan: _Plan[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    near = plan.cache.near
+
     async def memoized(*args: Any, **kwargs: Any) -> Any:
         key = plan.call.key(args, kwargs)
+        plan.called()
+        entry = near(key)
+        if entry is not None and not entry.failure:  # most calls, so without the rest
+            return entry.value()
 
         async def compute() -> Any:
             plan.missed()
             return await function(*args, **kwargs)
 
-        plan.called()
-        return await plan.cache.resolve_async(key, compute, plan.keep(args, kwargs))
+        return await plan.cache.once_async(key, compute, plan.keep(args, kwargs), entry)
 
     return memoized

@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "ArchivedVersionError",
     "CodecError",
+    "DamagedExportError",
     "DamagedPackError",
     "EvolverBusyError",
     "ExpiredVersionError",
@@ -31,6 +32,7 @@ __all__ = [
     "InvalidValueError",
     "MergeConflictError",
     "MissedVersionsError",
+    "MissingBaseError",
     "MissingPackError",
     "MissingPathError",
     "MissingStepError",
@@ -40,11 +42,14 @@ __all__ = [
     "PstructsError",
     "ReentryError",
     "ShareError",
+    "StoreBusyError",
     "StoreClosedError",
     "StoreDamagedError",
     "StoreError",
     "StoreFullError",
     "StorePathError",
+    "StreamFullError",
+    "TagMovedError",
     "UnsavableError",
     "UnsavableKeyError",
     "UnsavableValueError",
@@ -123,6 +128,10 @@ class StorePathError(StoreError, OSError):
     """The path given for a store can't be one."""
 
 
+class StoreBusyError(StoreError):
+    """Others use the store, and what was asked has to be done alone; the message names them."""
+
+
 class StoreClosedError(StoreError, ValueError):
     """The store was closed, or refuses writes after a failed sync."""
 
@@ -173,6 +182,27 @@ class HeldVersionError(StoreError):
     """A version is under a legal hold, and what was asked would take its value away."""
 
 
+class DamagedExportError(StoreError, ValueError):
+    """An export file, or what another store sent, is damaged or made up; nothing was taken in."""
+
+
+class MissingBaseError(StoreError, LookupError):
+    """What was sent builds on versions or packs that the receiving store does not have.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Ids of the versions, and uuids of the packs.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.missing))
+
+
 class HeadMovedError(StoreError):
     """Someone else moved the head since it was read.
 
@@ -190,16 +220,16 @@ class HeadMovedError(StoreError):
         return (type(self), (self.args[0], self.expected, self.actual))
 
 
+class TagMovedError(StoreError):
+    """Two stores have a tag of one name for different versions; tags don't move."""
+
+
 class WriteIdError(StoreError, ValueError):
     """The store has a commit with this write id that saved something else."""
 
 
 class ShareError(PstructsError, RuntimeError):
     """A shared collection can't be published or reached."""
-
-
-class WorkCancelledError(PstructsError, RuntimeError):
-    """Work on the parts of a collection was given up because its user asked for it."""
 
 
 class HeadError(PstructsError, RuntimeError):
@@ -229,6 +259,10 @@ class HeadBusyError(HeadError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.retry_after, self.conflicts))
+
+
+class StreamFullError(HeadBusyError):
+    """A stream keeps as many events as it may; nothing was appended."""
 
 
 class HeadTimeoutError(HeadError, TimeoutError):
@@ -263,6 +297,10 @@ class MissedVersionsError(HeadError, LookupError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.oldest))
+
+
+class WorkCancelledError(PstructsError, RuntimeError):
+    """Work on the parts of a collection was given up because its user asked for it."""
 
 
 class HistoryError(PstructsError):

@@ -27,7 +27,12 @@ THIRD_PARTY = {
 }
 INTEROP = {"hypothesis", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "pydantic_core"}
 TABLES = {"numpy", "pandas", "pyarrow"}
-LAZY_THIRD_PARTY = {CORE: {"numpy"}, CACHE: {"numpy"}, DISTRIBUTED: TABLES, ROOF: set()}
+LAZY_THIRD_PARTY = {
+    CORE: {"numpy"},
+    CACHE: {"fsspec", "numpy", "zstandard"},
+    DISTRIBUTED: TABLES,
+    ROOF: set(),
+}
 # Read by type checkers only, which bring it along.
 TYPING_THIRD_PARTY = {"typing_extensions"}
 
