@@ -172,13 +172,19 @@ class Saving(OpenStore):
         check_text(write_id, "a write id")
         said = pack_meta(meta)
         wanted = self._expected(expected, check=write_id is None)
+        known = None
+        if self._known is not None:
+            with self._folder.errors:
+                self._known.refresh()
+            known = self._known.find
         writers: dict[int, PackWriter] = {}
         changes = []
         for head, value in values.items():
             writer = writers.get(id(value))
             image = None
             if writer is None:
-                writers[id(value)] = writer = PackWriter(value, importable=self._folder.owns)
+                writer = PackWriter(value, importable=self._folder.owns, known=known)
+                writers[id(value)] = writer
                 image = writer.image
             draft = Draft(
                 message,

@@ -82,9 +82,7 @@ DAMAGES: dict[str, Callable[[SnapshotStore], None]] = {
     "row flipped": flip_row,
     "row gone": sql("DELETE FROM Cache WHERE value IS NOT NULL"),
     "all rows gone": sql("DELETE FROM Cache"),
-    "key flipped": sql(
-        "UPDATE Cache SET key = zeroblob(16) WHERE rowid = 2"
-    ),
+    "key flipped": sql("UPDATE Cache SET key = zeroblob(16) WHERE rowid = 2"),
     "row pickled": sql("UPDATE Cache SET mode = 4 WHERE filename IS NOT NULL"),
     "version's message": sql("UPDATE pstructs_version SET message = 'x' WHERE number = 3"),
     "version's id": sql("UPDATE pstructs_version SET id = zeroblob(16) WHERE number = 2"),
