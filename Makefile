@@ -10,6 +10,7 @@
 #   make docs     the documentation, warnings are errors
 #   make fuzz     SECONDS=60 of libFuzzer on the pack reader, twice (needs clang)
 #   make crash    KILLS=20 kill -9 during saves
+#   make powerloss STATES=20000 disks after a power cut
 #   make clean    remove what was built          make distclean    and the environments
 #
 # PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
@@ -20,6 +21,7 @@ CC ?= cc
 CLANG ?= clang
 SECONDS ?= 60
 KILLS ?= 20
+STATES ?= 20000
 BENCH ?= \b1000\W
 ARGS ?=
 
@@ -39,7 +41,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash powerloss build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -110,7 +112,7 @@ lint-typing: $(LINT)/.has-wheel
 format: $(LINT)/.has-wheel
 	$(LINT)/bin/ruff check --fix --quiet . || true
 	$(LINT)/bin/ruff format .
-	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch] tests/fuzz/*.c
+	$(LINT)/bin/clang-format -i pstructs/csrc/*.[ch] tests/fuzz/*.c tests/support/*.c
 
 # ---- test builds: the whole package in a folder of its own, so that the normal build
 # is left alone. PYTHONSAFEPATH keeps the source folder from shadowing it.
@@ -178,6 +180,9 @@ fuzz: $(VENV)/.has-test build/fuzz/pack build/fuzz/pack-small
 
 crash: $(VENV)/.has-test build
 	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/cache -k kill $(ARGS)
+
+powerloss: $(VENV)/.has-test build
+	PSTRUCTS_STATES=$(STATES) $(BIN)/python -m pytest -s tests/cache/test_store_power.py $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build

@@ -8,14 +8,22 @@ cachetools what is in memory.
 
 from __future__ import annotations
 
+from pstructs.cache.branching import HeadMove, Reflog, TagInfo
+from pstructs.cache.collecting import CollectReport
+from pstructs.cache.compacting import CompactReport
 from pstructs.cache.digests import Digest, digest
 from pstructs.cache.entry import Entry
+from pstructs.cache.expiring import ExpireReport
+from pstructs.cache.history import ValueChange
 from pstructs.cache.memoize import FunctionInfo, Memoized, memoize
 from pstructs.cache.memory import MemoryTier
+from pstructs.cache.merging import Transaction
 from pstructs.cache.ondisk import DiskTier
+from pstructs.cache.pins import Mark
 from pstructs.cache.receiving import Transfer
 from pstructs.cache.remote import RemoteFolder
 from pstructs.cache.repairing import RepairReport
+from pstructs.cache.report import Space, StoreReport
 from pstructs.cache.store import SnapshotStore
 from pstructs.cache.tiered import TieredCache
 from pstructs.cache.tiers import Tier, TierInfo
@@ -23,19 +31,30 @@ from pstructs.cache.verify import VerifyReport
 from pstructs.cache.version import Version, VersionName
 
 __all__ = [
+    "CollectReport",
+    "CompactReport",
     "Digest",
     "DiskTier",
     "Entry",
+    "ExpireReport",
     "FunctionInfo",
+    "HeadMove",
+    "Mark",
     "Memoized",
     "MemoryTier",
+    "Reflog",
     "RemoteFolder",
     "RepairReport",
     "SnapshotStore",
+    "Space",
+    "StoreReport",
+    "TagInfo",
     "Tier",
     "TierInfo",
     "TieredCache",
+    "Transaction",
     "Transfer",
+    "ValueChange",
     "VerifyReport",
     "Version",
     "VersionName",

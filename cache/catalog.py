@@ -60,7 +60,9 @@ _COLUMNS = (
     " write_id, sum"
 )
 _VERSION = f"SELECT {_COLUMNS} FROM pstructs_version WHERE "
+_ID_AND_TIME = "SELECT id, time FROM pstructs_version WHERE number = ?"
 _INSERT = f"INSERT INTO pstructs_version ({_COLUMNS}) VALUES ({', '.join('?' * 14)})"
+_RETIRED = "SELECT 1 FROM pstructs_retired WHERE pack = ?"
 
 
 class Draft(NamedTuple):
@@ -84,6 +86,9 @@ class Catalog(Refs):
     def _version(self, row: tuple[Any, ...]) -> Version:
         if row[-1] != seal(self.store, "version", *row[:-1]):
             self.damaged(f"the catalog's row of version {row[0]!r:.40} is damaged")
+        return self._as_version(row)
+
+    def _as_version(self, row: tuple[Any, ...]) -> Version:
         number, vid, parents, time_ns, message, head, pack, root, nbytes, entries = row[:10]
         back, meta, write_id, _ = row[10:]
         try:
@@ -208,12 +213,17 @@ class Catalog(Refs):
         number = self.last_number(con) + 1
         parents, now = b"", time.time_ns()
         if at is not None:
-            before = self.by_number(con, at.number)
-            if before is None or before.id != at.id.hex():
+            before = con.execute(_ID_AND_TIME, (at.number,)).fetchone()
+            if before is None or before[0] != at.id:
                 self.damaged(f"head {at.name!r} is at version {at.number}, which is missing")
-            parents, now = at.id, max(now, before.time + 1)
+            parents, now = at.id, max(now, at.time + 1, before[1] + 1)
         for other in others:
             parents, now = parents + bytes.fromhex(other.id), max(now, other.time + 1)
+        if con.execute(_RETIRED, (draft.pack,)).fetchone():
+            raise MissingVersionError(
+                f"{self.path}: the value that was to be brought back was given up meanwhile; "
+                "nothing was saved"
+            )
         vid = self.version_id(draft, parents, now)
         message, head, pack, root, nbytes, entries, back, meta, write_id = draft
         row = (
@@ -223,7 +233,17 @@ class Catalog(Refs):
         sealed = (*row, seal(self.store, "version", *row))
         con.execute(_INSERT, sealed)
         self.move(con, head, at, number, vid, now, action)
-        return self._version(sealed)
+        return self._as_version(sealed)
+
+    def rewrite(self, con: sqlite3.Connection, number: int, **columns: Any) -> None:
+        """Change columns of a version's row, in the caller's transaction, and seal it anew."""
+        (old,) = con.execute(_VERSION + "number = ?", (number,)).fetchall()
+        self._version(old)
+        row = {**dict(zip(_COLUMNS.split(", "), old, strict=True)), **columns}
+        del row["sum"]
+        sealed = (*row.values(), seal(self.store, "version", *row.values()))
+        marks = ", ".join("?" * len(sealed))
+        con.execute(f"REPLACE INTO pstructs_version ({_COLUMNS}) VALUES ({marks})", sealed)
 
     def receive(
         self, con: sqlite3.Connection, version: Version, number: int | None = None
@@ -262,18 +282,18 @@ class Catalog(Refs):
         """
         if isinstance(name, Version):
             found = self.by_id(con, bytes.fromhex(name.id))
-            return found or self._missing(con, f"{name} is not in this store")
+            return found or self.missing(con, f"{name} is not in this store")
         if isinstance(name, bool) or not isinstance(name, int | str):
             kind = type(name).__name__
             raise TypeError(f"a version is named by a Version, an int or a str, got {kind}")
         if isinstance(name, int):
             found = self.by_number(con, int(name))
-            return found or self._missing(con, f"there is no version {name}")
+            return found or self.missing(con, f"there is no version {name}")
         base, steps = split_steps(name)
         version = self._find_base(con, base)
         for done in range(steps):
             if not version.parents:
-                self._missing(con, f"{name!r} is before the first version: {base!r} is {done} up")
+                self.missing(con, f"{name!r} is before the first version: {base!r} is {done} up")
             version = self.parent(con, version)
         return version
 
@@ -292,20 +312,21 @@ class Catalog(Refs):
             return version
         if base.isdecimal() and base.isascii() and len(base) < 8:
             found = self.by_number(con, int(base))
-            return found or self._missing(con, f"there is no version {base}")
+            return found or self.missing(con, f"there is no version {base}")
         if not re.fullmatch(r"[0-9a-f]{4,32}", base):
-            self._missing(con, f"there is no head or tag {base!r}")
+            self.missing(con, f"there is no head or tag {base!r}")
         low = bytes.fromhex(base.ljust(2 * ID_BYTES, "0"))
         high = bytes.fromhex(base.ljust(2 * ID_BYTES, "f"))
         rows = con.execute(_VERSION + "id BETWEEN ? AND ? LIMIT 2", (low, high)).fetchall()
         if not rows:
-            self._missing(con, f"there is no head, tag or version {base!r}")
+            self.missing(con, f"there is no head, tag or version {base!r}")
         if len(rows) > 1:
             both = " and ".join(self._version(row).id for row in rows)
-            self._missing(con, f"{base!r} could be {both}: give more digits")
+            self.missing(con, f"{base!r} could be {both}: give more digits")
         return self._version(rows[0])
 
-    def _missing(self, con: sqlite3.Connection, problem: str) -> NoReturn:
+    def missing(self, con: sqlite3.Connection, problem: str) -> NoReturn:
+        """Raise the error that says what was not found, and what there is."""
         last = self.last_number(con)
         heads = ", ".join(repr(head.name) for head in self.heads(con)[:10])
         has = (

@@ -45,4 +45,5 @@ class Checking(OpenStore):
         con = self._con()
         swept = self._swept + (self._folder.sweep() if self._committer.poison is None else 0)
         self._swept = 0
-        return verify_store(self._folder, con, version, progress, swept)
+        with self._folder.using():
+            return verify_store(self._folder, con, version, progress, swept)

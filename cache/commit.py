@@ -63,6 +63,8 @@ class Change(NamedTuple):
         Further parents.
     action : str
         What the reflog calls it.
+    imports : tuple of bytes
+        The packs that the image points into.
     """
 
     draft: Draft
@@ -70,6 +72,7 @@ class Change(NamedTuple):
     expected: Expected = ANY
     others: tuple[Version, ...] = ()
     action: str = "save"
+    imports: tuple[bytes, ...] = ()
 
 
 class _CommittedBefore(Exception):
@@ -139,6 +142,11 @@ class Committer:
             One for each change.
         dict
             Where each pack is that was stored; empty when the commit had been made before.
+
+        Raises
+        ------
+        RetiredPackError
+            When a pack points into one that was retired meanwhile; nothing was committed.
         """
         disk = self.folder.disk
         images = {
@@ -164,14 +172,14 @@ class Committer:
                 raise  # it can't be known what is on the disk: a sweep will see
             except BaseException as error:
                 for uuid in files:
-                    self._take_back(uuid)
+                    self.take_back(uuid)
                 if isinstance(error, _CommittedBefore):
                     if self.sync:  # who made it may be waiting for that still
                         self.folder.group.wait()
                     return error.versions, {}
                 raise
 
-    def _take_back(self, uuid: bytes) -> None:
+    def take_back(self, uuid: bytes) -> None:
         """Remove the file of a commit that did not happen; leave it to a sweep if that fails."""
         with contextlib.suppress(StoreError, OSError):
             with self.folder.transaction(sync=False) as con:
@@ -191,9 +199,11 @@ class Committer:
             at = {
                 change.draft.head: self.catalog.head(con, change.draft.head) for change in changes
             }
-            for draft, _, expected, _, _ in changes:
-                if expected is not ANY:
-                    self.check_expected(con, draft.head, at[draft.head], expected)
+            for change in changes:
+                folder.retired.check_imports(con, change.imports)
+                head = change.draft.head
+                if change.expected is not ANY:
+                    self.check_expected(con, head, at[head], change.expected)
             for uuid in files:
                 if not pending.drop(con, uuid):
                     raise StoreError(
@@ -203,8 +213,8 @@ class Committer:
             for uuid, columns in rows.items():
                 folder.insert(con, uuid, columns)
             return [
-                self.catalog.append(con, draft, at[draft.head], action, others)
-                for draft, _, _, others, action in changes
+                self.catalog.append(con, c.draft, at[c.draft.head], c.action, c.others)
+                for c in changes
             ]
 
     def committed(self, con: sqlite3.Connection, changes: Sequence[Change]) -> list[Version]:

@@ -15,16 +15,19 @@ import errno
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from weakref import WeakValueDictionary
 
 import diskcache
 
-from pstructs.cache import pending
+from pstructs.cache import pending, retired
 from pstructs.cache.catalog import Catalog
+from pstructs.cache.collecting import finish
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk, sync_folder
 from pstructs.cache.layout import BUSY_SECONDS, DATABASE, Identity, prepare
+from pstructs.cache.leases import Lease
 from pstructs.cache.syncing import LogFile, SharedSync
 from pstructs.cache.trouble import Explained
 from pstructs.errors import MissingPackError, StoreDamagedError, StoreError, StorePathError
@@ -122,6 +125,7 @@ def open_folder(given: str | os.PathLike[str]) -> tuple[Folder, int]:
         folder = Folder(path, identity)
         _folders[path, identity] = folder
     folder.heal()
+    folder.renew()
     return folder, folder.sweep()
 
 
@@ -145,6 +149,10 @@ class Folder:
         self._group, self._group_of = self._new_group(), os.getpid()
         self._local = threading.local()
         self._packs: WeakValueDictionary[bytes, Pack] = WeakValueDictionary()
+        self.retired = retired.Watch(self.catalog)
+        self.lease = Lease(path)
+        self.archives: dict[bytes, Pack] = {}
+        weakref.finalize(self, self.lease.drop)
         with self.errors:
             self._cache = _open_cache(path)
         self.disk: RawDisk = self._cache.disk
@@ -242,7 +250,34 @@ class Folder:
     def release(self) -> None:
         """Close this thread's connection; the next use of it makes a new one."""
         self._local.con = None
+        if self.handles <= 0 and not self._packs:
+            self.lease.drop()
         self._cache.close()
+
+    # ---- leases
+    def epoch(self) -> int:
+        """Return how often packs were retired in this store."""
+        return retired.epoch(self.catalog, self.con)
+
+    def first_retired(self) -> int | None:
+        """Return at which epoch the first pack that this process has open was retired."""
+        gone = self.retired.short(self.con)
+        return min((gone[short] for short in self.loaded() if short in gone), default=None)
+
+    def loaded(self) -> list[bytes]:
+        """Return the first 8 bytes of the uuids of all packs that this process has open."""
+        return [pack.uuid[:SHORT_BYTES] for pack in list(self._packs.values())]
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[None]:
+        """Keep what the catalog leads to from now on, whatever is collected, until the end."""
+        with self.errors, self.lease.using(self):
+            yield
+
+    def renew(self) -> None:
+        """Hold a lease, and let go of what is not needed here any more."""
+        with self.errors:
+            self.lease.renew(self)
 
     # ---- packs
     def insert(self, con: sqlite3.Connection, key: bytes, columns: Columns) -> None:
@@ -295,8 +330,8 @@ class Folder:
                 f"{self.path}: what is stored as pack {uuid.hex()} is {pack.uuid.hex()}; run "
                 "verify() and restore the store from a copy"
             )
-        self._packs[uuid[:SHORT_BYTES]] = pack
-        return pack
+        # of two threads that open it, one's stays: a lease counts on knowing all that are open
+        return self._packs.setdefault(uuid[:SHORT_BYTES], pack)
 
     def attach(self, where: str | bytes) -> Pack:
         """Return the pack in a file or in bytes, as one of this store."""
@@ -324,9 +359,14 @@ class Folder:
         """Whether new packs of this store may point into `pack`."""
         return pack.owner is self
 
+    def keeps(self, pack: Pack) -> bool:
+        """Whether new packs may point into `pack`, as far as the catalog knows now."""
+        return self.owns(pack) and pack.uuid[:SHORT_BYTES] not in self.retired.short(self.con)
+
     # ---- leftovers of crashes
     def sweep(self) -> int:
         """Remove the files that dead processes left behind; return how many packs that were."""
+        finish(self, sync=True)
         with self.errors:
             if not self.con.execute("SELECT 1 FROM pstructs_pending LIMIT 1").fetchone():
                 return 0

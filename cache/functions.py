@@ -59,10 +59,16 @@ def name_of(function: Callable[..., Any], name: str | None, version: str | None)
     Raises
     ------
     ValueError
-        When the function reads variables of a function around it, and has no version.
+        When the function reads variables of a function around it, and has no version; when it
+        is a lambda with a version and without a name.
     TypeError
         When there is no code to look at, and no version.
     """
+    if name is None and version is not None and function.__name__ == "<lambda>":
+        raise ValueError(
+            "all lambdas are called '<lambda>', so that a version does not tell them apart; give "
+            "a name as well, as in memoize(cache, name='square', version='1')"
+        )
     own = name if name is not None else f"{_module_of(function)}:{function.__qualname__}"
     if version is not None:
         return f"{own} version {version}"

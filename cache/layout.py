@@ -2,13 +2,16 @@
 
     <store>/cache.db        SQLite: diskcache's tables, and the catalog's (catalog.py)
     <store>/packs/*.pack    packs of 32 KiB and more
+    <store>/leases/*.lease  who has it open (leases.py)
 
 Making a store is one SQLite transaction, so that several processes may open the same new folder
-at once: one of them makes it, the others find it made.
+at once: one of them makes it, the others find it made. The folder's own name is on the disk before
+that; the folder of packs is made by whoever finds that it is not there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -16,8 +19,9 @@ import time
 from contextlib import closing
 from typing import NamedTuple
 
-from pstructs.cache import catalog
+from pstructs.cache import archive, catalog, pins, retired
 from pstructs.cache.disk import PACK_FOLDER, sync_folder
+from pstructs.cache.leases import LEASE_FOLDER
 from pstructs.cache.trouble import Explained
 from pstructs.errors import FutureStoreError, StoreDamagedError, StorePathError
 
@@ -27,6 +31,7 @@ DATABASE = "cache.db"  # diskcache's name for it
 FORMAT = 1
 APPLICATION_ID = 0x70737472  # "pstr" in the header of the SQLite file
 BUSY_SECONDS = 60
+SCHEMA = catalog.SCHEMA + pins.SCHEMA + retired.SCHEMA + archive.SCHEMA
 _ADVICE = "choose a new or empty folder, or one that a SnapshotStore made"
 
 
@@ -61,8 +66,8 @@ def prepare(given: str | os.PathLike[str]) -> tuple[str, Identity]:
         raise _refuse(errno.ENOTDIR, "the path of a store is a file", path)
     with Explained(path):
         try:
-            os.makedirs(path, exist_ok=True)
-        except (NotADirectoryError, FileExistsError) as error:
+            _make_folder(path)
+        except NotADirectoryError as error:
             raise _refuse(errno.ENOTDIR, "a parent of the store's path is a file", path) from error
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -74,14 +79,38 @@ def prepare(given: str | os.PathLike[str]) -> tuple[str, Identity]:
             _check_free(path, found)
         with closing(sqlite3.connect(database, BUSY_SECONDS, isolation_level=None)) as con:
             uuid = _read_or_make(con, path)
+        if PACK_FOLDER not in found:
+            _make_folder(os.path.join(path, PACK_FOLDER))
         status = os.stat(database)
     return path, Identity(uuid, status.st_dev, status.st_ino)
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder and those that it lies in, as far as they are missing, and sync their names.
+
+    Raises
+    ------
+    NotADirectoryError
+    """
+    parent = os.path.dirname(path)
+    if os.path.isdir(path):
+        return
+    if not os.path.isdir(parent):
+        _make_folder(parent)
+    with contextlib.suppress(FileExistsError):  # another process was faster
+        os.mkdir(path)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    sync_folder(parent)
 
 
 def _check_free(path: str, found: set[str]) -> None:
     """Raise unless a folder without a catalog may become a store."""
     packs = os.path.join(path, PACK_FOLDER)
-    strange = {name for name in found if not name.startswith(DATABASE)} - {PACK_FOLDER}
+    strange = {name for name in found if not name.startswith(DATABASE)} - {
+        PACK_FOLDER,
+        LEASE_FOLDER,
+    }
     if strange:
         raise _refuse(errno.EEXIST, f"the folder holds something else ({min(strange)!r})", path)
     if PACK_FOLDER in found and not os.path.isdir(packs):
@@ -128,12 +157,13 @@ def _read_or_make(con: sqlite3.Connection, path: str) -> bytes:
 
 
 def _make(con: sqlite3.Connection, path: str) -> None:
+    sync_folder(os.path.dirname(path))  # again: who made the folder may have died before
     con.execute("PRAGMA auto_vacuum = 2")
     con.execute("BEGIN IMMEDIATE")
     try:
         if not con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _check_free(path, set(os.listdir(path)))  # a catalog cut to nothing is empty, too
-            for statement in catalog.SCHEMA:
+            for statement in SCHEMA:
                 con.execute(statement)
             con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             row = (FORMAT, os.urandom(16), time.time_ns())
@@ -146,6 +176,3 @@ def _make(con: sqlite3.Connection, path: str) -> None:
         if con.in_transaction:
             con.execute("ROLLBACK")
         raise
-    os.makedirs(os.path.join(path, PACK_FOLDER), exist_ok=True)
-    sync_folder(path)
-    sync_folder(os.path.dirname(path))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 from pstructs.cache.digests import Digest
+from pstructs.cache.forks import after_fork
 from pstructs.cache.functions import Call, name_of
 from pstructs.cache.keep import Keep
 from pstructs.cache.memory import MemoryTier
@@ -174,8 +175,12 @@ class _Plan(Generic[_P]):
         self._tags: tuple[str, ...] = () if callable(tags) else _checked(tags)
         self._keep = keep
         self.always = keep(tags=(own_tag, *self._tags))
-        self._lock = threading.Lock()
         self._calls = self._misses = 0
+        self._after_fork()
+        after_fork(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def keep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Keep:
         """Return how the result of this call is kept."""

@@ -199,7 +199,7 @@ class MemoryTier(Tier):
         return True
 
     def _untag(self, key: Digest, tags: tuple[str, ...]) -> None:
-        for tag in tags:
+        for tag in set(tags):
             keys = self._by_tag[tag]
             keys.discard(key)
             if not keys:
@@ -228,3 +228,5 @@ class MemoryTier(Tier):
         """Another thread of the parent may have been in the middle of a change."""
         if self._lock.locked():
             self._reset()
+        # one that was about to wake up with the lock has it already, and has not said so yet
+        self._lock = threading.Lock()

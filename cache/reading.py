@@ -5,7 +5,10 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, cast
 
+from pstructs.cache.archive import archived, read_archived
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.pins import check_value
+from pstructs.cache.refs import snapshot
 from pstructs.cache.version import Version, VersionName
 from pstructs.cache.versions import Versions
 from pstructs.errors import PackError, StoreDamagedError
@@ -20,7 +23,8 @@ class Reading(OpenStore):
     """Finds versions and reads their values."""
 
     def version(self, name: VersionName = "main") -> Version:
-        """Return the version that `name` means: a number, an id's beginning, a head, `main~3`.
+        """Return the version that `name` means: a number, an id's beginning, a head, a tag,
+        `main~3`.
 
         Raises
         ------
@@ -36,14 +40,18 @@ class Reading(OpenStore):
         Parameters
         ----------
         version : Version, int or str
-            A version, its number, its id or the first digits of it (4 or more), a head, or
-            steps back from one of these, as in `"main~3"`. A text of up to 7 decimal digits is
-            a number; a head's name goes before an id.
+            A version, its number, its id or the first digits of it (4 or more), a head, a tag,
+            or steps back from one of these, as in `"main~3"`. A text of up to 7 decimal digits is
+            a number; a head's or tag's name goes before an id.
 
         Raises
         ------
         MissingVersionError
             When there is none; the message says what there is.
+        ExpiredVersionError
+            When there was one, and its value was given up (`expire`).
+        ArchivedVersionError
+            When its value is in an archive that is not attached (`attach_archive`).
         StoreDamagedError
             When its row or pack is damaged. Nodes are checked when they are first read, so
             later reads of the value can raise `DamagedPackError`.
@@ -62,7 +70,20 @@ class Reading(OpenStore):
         ...     store.load("main~2")["n"], store.load(2)["n"]
         (1, 2)
         """
-        found = self.version(version)
+        self._con()
+        with self._folder.using():
+            return self._load(self.version(version))
+
+    def _load(self, found: Version) -> Any:
+        """Return the value of a version whose row has been read."""
+        with self._folder.using():
+            con = self._con()
+            if (where := archived(self._folder, con, found)) is not None:
+                return read_archived(self._folder, found, where)
+            check_value(self._catalog, con, found)
+            return self._read(found)
+
+    def _read(self, found: Version) -> Any:
         try:
             with self._folder.errors:
                 pack = self._folder.open_pack(bytes.fromhex(found.pack))
@@ -138,4 +159,5 @@ class Reading(OpenStore):
         from pstructs import diff
 
         # what a version holds is known to its user only: no overload of diff fits better than any
-        return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))
+        with self._folder.errors, snapshot(self._con()):
+            return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))

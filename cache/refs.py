@@ -15,14 +15,16 @@ halving.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
-from pstructs.errors import StoreDamagedError
+from pstructs.errors import NameTakenError, StoreDamagedError
 
-__all__ = ["SCHEMA", "TAG", "Head", "Move", "Refs", "Tag", "seal"]
+__all__ = ["SCHEMA", "TAG", "Head", "Move", "Refs", "Tag", "seal", "snapshot"]
 
 SCHEMA = (
     "CREATE TABLE pstructs_head"
@@ -53,6 +55,22 @@ _NAMES = (
 def seal(store: bytes, *columns: Any) -> bytes:
     """Return the 8-byte checksum of a row: of its table's name and all its columns."""
     return hashlib.blake2b(repr(columns).encode(), digest_size=8, key=store).digest()
+
+
+@contextlib.contextmanager
+def snapshot(con: sqlite3.Connection) -> Iterator[None]:
+    """See one state of the store in all that is read in here, whoever writes meanwhile.
+
+    Many reads are faster, too: each alone would take and give back SQLite's lock for readers.
+    """
+    own = not con.in_transaction
+    if own:
+        con.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if own and con.in_transaction:
+            con.execute("COMMIT")
 
 
 class Head(NamedTuple):
@@ -145,7 +163,9 @@ class Refs:
         now: int,
         action: str,
     ) -> None:
-        """Move a head, and write down in the reflog that it moved."""
+        """Move a head, or make it, and write that down in the reflog."""
+        if at is None:
+            self._check_free(con, name)
         old, moves, now = self._next(con, name, at, now)
         head = (name, number, vid, moves, now)
         con.execute(
@@ -192,7 +212,8 @@ class Refs:
     def add_tag(
         self, con: sqlite3.Connection, name: str, number: int, vid: bytes, message: str | None
     ) -> None:
-        """Make a tag, whose name is free."""
+        """Make a tag."""
+        self._check_free(con, name)
         _, moves, now = self._next(con, TAG + name, None, time.time_ns())
         tag = (name, number, vid, now, message)
         con.execute(
@@ -206,6 +227,19 @@ class Refs:
         _, moves, now = self._next(con, TAG + tag.name, None, time.time_ns())
         con.execute("DELETE FROM pstructs_tag WHERE name = ?", (tag.name,))
         self._write_down(con, (TAG + tag.name, moves, tag.id, None, now, "delete"))
+
+    def _check_free(self, con: sqlite3.Connection, name: str) -> None:
+        """Raise unless a new head or tag may be called `name`."""
+        taken: tuple[tuple[str, Head | Tag | None], ...] = (
+            ("head", self.head(con, name)),
+            ("tag", self.tag(con, name)),
+        )
+        for what, found in taken:
+            if found is not None:
+                raise NameTakenError(
+                    f"{self.path}: there is a {what} {name!r} already, at version {found.number}; "
+                    f"choose another name, or delete the {what} first (delete_{what})"
+                )
 
     # ---- the reflog
     def _move(self, row: tuple[Any, ...]) -> Move:
@@ -246,15 +280,9 @@ class Refs:
         self, con: sqlite3.Connection, select: str
     ) -> tuple[list[tuple[Any, ...]], dict[str, bytes | None]]:
         """Return all rows of names and what the reflog says is there, as of one moment."""
-        own = not con.in_transaction
-        if own:  # one state of the store for both statements
-            con.execute("BEGIN")
-        try:
+        with snapshot(con):
             rows = con.execute(select + " ORDER BY name").fetchall()
             known = self.names_in_reflog(con)
-        finally:
-            if own and con.in_transaction:
-                con.execute("COMMIT")
         return rows, {name: new for name, new in known.items() if new is not None}
 
     def _next(

@@ -10,6 +10,8 @@ from pstructs.cache.catalog import Draft
 from pstructs.cache.commit import ANY, AnyVersion, Change, Expected
 from pstructs.cache.meta import pack_meta
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.pins import check_value
+from pstructs.cache.retired import RetiredPackError
 from pstructs.cache.version import Version, VersionName, check_head_name, check_text
 from pstructs.errors import MissingVersionError, PackError, StoreError
 from pstructs.packs import PackWriter
@@ -177,33 +179,39 @@ class Saving(OpenStore):
             with self._folder.errors:
                 self._known.refresh()
             known = self._known.find
-        writers: dict[int, PackWriter] = {}
-        changes = []
-        for head, value in values.items():
-            writer = writers.get(id(value))
-            image = None
-            if writer is None:
-                writer = PackWriter(value, importable=self._folder.owns, known=known)
-                writers[id(value)] = writer
-                image = writer.image
-            draft = Draft(
-                message,
-                head,
-                writer.uuid,
-                writer.root_digest,
-                0 if image is None else len(image),
-                len(value) if isinstance(value, Sized) else None,
-                None,
-                said,
-                write_id,
-            )
-            changes.append(Change(draft, image, wanted.get(head, ANY), others, action))
-        if write_id is not None:
-            with self._folder.errors:
-                done = self._committer.committed(self._con(), changes)
-            if done:
-                return dict(zip(values, done, strict=True))
-        versions, places = self._committer.save(changes)
+        for importable in (self._folder.owns, self._folder.keeps, None):
+            writers: dict[int, PackWriter] = {}
+            changes = []
+            for head, value in values.items():
+                writer = writers.get(id(value))
+                image = None
+                if writer is None:
+                    writer = PackWriter(value, importable=importable, known=known)
+                    writers[id(value)] = writer
+                    image = writer.image
+                draft = Draft(
+                    message,
+                    head,
+                    writer.uuid,
+                    writer.root_digest,
+                    0 if image is None else len(image),
+                    len(value) if isinstance(value, Sized) else None,
+                    None,
+                    said,
+                    write_id,
+                )
+                at = wanted.get(head, ANY)
+                changes.append(Change(draft, image, at, others, action, writer.imports))
+            if write_id is not None:
+                with self._folder.errors:
+                    done = self._committer.committed(self._con(), changes)
+                if done:
+                    return dict(zip(values, done, strict=True))
+            try:
+                versions, places = self._committer.save(changes)
+                break
+            except RetiredPackError:  # what is written next does without the retired packs
+                _log.info("%s: a save pointed into retired packs; writing it anew", self.path)
         for writer in writers.values():
             if writer.uuid in places:
                 self._adopt(writer, places[writer.uuid])
@@ -275,7 +283,7 @@ class Saving(OpenStore):
             catalog = self._catalog
             at = catalog.head(con, head)
             if at is None:
-                catalog.find(con, head)  # raises: there is none
+                catalog.missing(con, f"there is no head {head!r}")
             now = self._origin(con, catalog.find(con, head))
             if to is not None:
                 target = catalog.find(con, to)
@@ -285,12 +293,13 @@ class Saving(OpenStore):
                 raise MissingVersionError(
                     f"{self.path}: nothing to undo, {now} is the first version of {head!r}"
                 )
+            check_value(catalog, con, target)
             origin = self._origin(con, target)
             draft = Draft(
                 f"undo: back to {origin}",
                 head,
-                bytes.fromhex(origin.pack),
-                bytes.fromhex(origin.root),
+                bytes.fromhex(target.pack),  # where the origin's was, if that has expired
+                bytes.fromhex(target.root),
                 0,
                 origin.entries,
                 bytes.fromhex(origin.id),

@@ -7,15 +7,17 @@ else is read until it is asked for.
 
 from __future__ import annotations
 
+from pstructs.cache.branching import Branching
 from pstructs.cache.checking import Checking
 from pstructs.cache.exchange import Exchange
-from pstructs.cache.reading import Reading
-from pstructs.cache.saving import Saving
+from pstructs.cache.keeping import Keeping
+from pstructs.cache.merging import Merging
+from pstructs.cache.tracing import Tracing
 
 __all__ = ["SnapshotStore"]
 
 
-class SnapshotStore(Saving, Reading, Checking, Exchange):
+class SnapshotStore(Merging, Branching, Tracing, Keeping, Exchange, Checking):
     """Versions of persistent collections, in a folder.
 
     A value is a collection, or a list, dict or other savable value with collections in it. Saving

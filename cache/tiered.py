@@ -209,6 +209,7 @@ class TieredCache(Resolving):
         return self._forget(ALL)
 
     def _forget(self, mark: bytes) -> int:
+        self.follow()  # what others have invalidated is not counted again
         # from below, so that nothing that is gone above comes back from there
         return max([tier.forget(mark) for tier in reversed(self.tiers)])
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pstructs.cache import archive, pins, retired
 from pstructs.cache.disk import PACK_FOLDER
 from pstructs.cache.refs import TAG
 from pstructs.cache.version import Version, VersionName
@@ -63,6 +64,7 @@ class _Check:
         self.problems: list[str] = []
         self.sound: dict[bytes, tuple[str, tuple[bytes, ...]]] = {}  # short id: root, imports
         self.broken: set[bytes] = set()
+        self.journal: set[bytes] = set()  # retired packs
         self.records = self.nbytes = 0
 
     # ---- the catalog
@@ -89,6 +91,20 @@ class _Check:
             except (StoreError, sqlite3.Error) as error:
                 self.problems.append(str(error))
         return found
+
+    def with_values(self, versions: list[Version]) -> list[Version]:
+        """Return those whose values have not expired; check what says so."""
+        try:
+            gone = pins.expired(self.catalog, self.con)
+            pins.marks(self.catalog, self.con)
+            archive.archives_of(self.folder, self.con)
+            self.journal = {row.pack for row in retired.retired(self.catalog, self.con)}
+        except (StoreError, sqlite3.Error) as error:
+            self.problems.append(str(error))
+            return versions
+        if strange := gone.keys() - {version.number for version in versions}:
+            self.problems.append(f"version {min(strange)} is said to have expired and is missing")
+        return [version for version in versions if version.number not in gone]
 
     def names(self) -> None:
         """Check heads and tags: each is where its reflog ends, and at a version that is there."""
@@ -171,6 +187,15 @@ class _Check:
                 todo.extend(self.sound[short][1] if short in self.sound else ())
         return seen
 
+    def journaled(self, versions: list[Version]) -> None:
+        """Check that no version stands on a retired pack."""
+        gone = {pack[:SHORT_BYTES] for pack in self.journal}
+        for version in versions if gone else ():
+            if found := gone & self.reach(version):
+                self.problems.append(
+                    f"{version} stands on pack {min(found).hex()}, which is retired"
+                )
+
     def blame(self, versions: list[Version]) -> None:
         """Say which versions the broken packs reach."""
         if not self.broken:
@@ -189,6 +214,8 @@ class _Check:
         rows = self.con.execute("SELECT filename FROM Cache WHERE filename IS NOT NULL")
         named = {os.path.basename(str(name)) for (name,) in rows.fetchall()}
         rows = self.con.execute("SELECT pack FROM pstructs_pending")
+        named |= {os.path.basename(self.folder.disk.filename(key)[0]) for (key,) in rows}
+        rows = self.con.execute("SELECT pack FROM pstructs_retired")
         named |= {os.path.basename(self.folder.disk.filename(key)[0]) for (key,) in rows}
         names = [f"{PACK_FOLDER}/{name}" for name in sorted(files - named)]
         # a save that failed meanwhile has taken its file back
@@ -213,17 +240,21 @@ def verify_store(
             if name is None:
                 check.database()
                 versions = check.versions()
+                kept = check.with_values(versions)
                 check.names()
                 keys = check.keys()
             else:
                 versions = [folder.catalog.find(con, name)]
                 folder.catalog.check_id(versions[0])
+                pins.check_value(folder.catalog, con, versions[0])
+                kept = versions
         finally:
             if con.in_transaction:
                 con.execute("COMMIT")
-        check.packs(keys + [bytes.fromhex(version.pack) for version in versions], progress)
-        check.roots(versions)
-        check.blame(versions)
+        check.packs(keys + [bytes.fromhex(version.pack) for version in kept], progress)
+        check.roots(kept)
+        check.journaled(kept)
+        check.blame(kept)
     if check.problems:
         shown = "\n  ".join(check.problems[:NAMED])
         more = len(check.problems) - NAMED

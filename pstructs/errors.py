@@ -10,25 +10,34 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ArchivedVersionError",
     "CodecError",
     "DamagedExportError",
     "DamagedPackError",
     "EvolverBusyError",
+    "ExpiredVersionError",
     "ForeignPackError",
     "FuturePackError",
     "FutureStoreError",
+    "HeadBusyError",
+    "HeadError",
+    "HeadGoneError",
     "HeadMovedError",
+    "HeadTimeoutError",
+    "HeldVersionError",
     "HistoryBusyError",
     "HistoryEndError",
     "HistoryError",
     "InputFormatError",
     "InvalidValueError",
     "MergeConflictError",
+    "MissedVersionsError",
     "MissingBaseError",
     "MissingPackError",
     "MissingPathError",
     "MissingStepError",
     "MissingVersionError",
+    "NameTakenError",
     "PackError",
     "PstructsError",
     "ReentryError",
@@ -150,6 +159,22 @@ class MissingVersionError(StoreError, LookupError):
     """No version, head or tag has this name."""
 
 
+class NameTakenError(StoreError, ValueError):
+    """There is a head or tag of this name already."""
+
+
+class ExpiredVersionError(MissingVersionError):
+    """The value of a version was given up; the message says when and why."""
+
+
+class ArchivedVersionError(ExpiredVersionError):
+    """The value of a version is in an archive that is not attached; the message names the file."""
+
+
+class HeldVersionError(StoreError):
+    """A version is under a legal hold, and what was asked would take its value away."""
+
+
 class DamagedExportError(StoreError, ValueError):
     """An export file, or what another store sent, is damaged or made up; nothing was taken in."""
 
@@ -198,6 +223,69 @@ class WriteIdError(StoreError, ValueError):
 
 class ShareError(PstructsError, RuntimeError):
     """A shared collection can't be published or reached."""
+
+
+class HeadError(PstructsError, RuntimeError):
+    """A head in a cluster can't do what was asked."""
+
+
+class HeadGoneError(HeadError):
+    """There is no such head in the cluster, or it died and its versions with it."""
+
+
+class HeadBusyError(HeadError):
+    """Too many writes wait, or too many others changed the head; nothing was written.
+
+    Attributes
+    ----------
+    retry_after : float
+        Seconds after which to try again.
+    conflicts : tuple
+        Paths to the places that others had changed at the last try; empty when there was none.
+    """
+
+    def __init__(
+        self, message: str, retry_after: float = 0.0, conflicts: tuple[Any, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.retry_after, self.conflicts = retry_after, conflicts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.retry_after, self.conflicts))
+
+
+class HeadTimeoutError(HeadError, TimeoutError):
+    """A head did not answer in time.
+
+    Attributes
+    ----------
+    write_id : str or None
+        Of a write that may have been made or not: the same write with this id is made once.
+    """
+
+    def __init__(self, message: str, write_id: str | None = None) -> None:
+        super().__init__(message)
+        self.write_id = write_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.write_id))
+
+
+class MissedVersionsError(HeadError, LookupError):
+    """A subscriber asks for versions that the head no longer keeps.
+
+    Attributes
+    ----------
+    oldest : int
+        Number of the oldest version that is kept.
+    """
+
+    def __init__(self, message: str, oldest: int = 0) -> None:
+        super().__init__(message)
+        self.oldest = oldest
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.oldest))
 
 
 class HistoryError(PstructsError):

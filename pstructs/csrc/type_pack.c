@@ -109,7 +109,9 @@ pack_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(pack->resolve);
     Py_VISIT(pack->owner);
-    if (pack->storage == PS_PACK_VIEW) {
+    /* Not a memoryview: one that the collector finds in a cycle gives up its memory, although this
+     * pack still reads it (python/cpython#77894, in 3.11 and 3.12). */
+    if (pack->storage == PS_PACK_VIEW && pack->view.obj && !PyMemoryView_Check(pack->view.obj)) {
         Py_VISIT(pack->view.obj);
     }
     for (uint32_t i = 1; pack->imports && i <= pack->n_imports; i++) {

@@ -17,18 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_store import model
+from crash_store import KEPT, model
 
 from pstructs.cache import SnapshotStore
+from pstructs.errors import ExpiredVersionError
 
 KILLS = int(os.environ.get("PSTRUCTS_KILLS", "20"))
 DRIVER = Path(__file__).with_name("crash_store.py")
 
 
-def save_until_killed(folder: Path, seed: int, delay: float) -> list[tuple[int, int, int]]:
+def save_until_killed(
+    folder: Path, seed: int, delay: float, *more: str
+) -> list[tuple[int, int, int]]:
     """Run the driver and kill it `delay` seconds after it began; return what it acknowledged."""
     child = subprocess.Popen(
-        [sys.executable, str(DRIVER), str(folder), str(seed)],
+        [sys.executable, str(DRIVER), str(folder), str(seed), *more],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         stdout=subprocess.PIPE,
     )
@@ -86,3 +89,41 @@ def test_a_kill_loses_no_acknowledged_version(folder: Path) -> None:
         f"{KILLS} kills, {len(acknowledged) - extra} acknowledged versions, 0 lost; {extra} whole "
         f"ones beyond, {swept} unfinished packs swept"
     )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_a_kill_while_versions_expire_and_packs_move_loses_nothing_that_stays(
+    folder: Path,
+) -> None:
+    rng = random.Random(f"{KILLS} kills of keepers")
+    acknowledged: dict[int, str] = {}
+    values: dict[tuple[int, int], Any] = {}
+    expired = 0
+    for seed in range(KILLS):
+        for number, who, step in save_until_killed(folder, seed, rng.random() * 0.3, "keep"):
+            acknowledged[number] = f"{who} {step}"
+        with SnapshotStore(folder) as store:
+            assert store.verify().unlisted == ()
+            assert acknowledged.items() <= {v.number: v.message for v in store.versions}.items()
+            pinned = {mark.number for mark in store.pins}
+            by_head: dict[str, list[int]] = {}
+            for version in store.versions:
+                by_head.setdefault(version.head, []).append(version.number)
+            stay = pinned.union(*(numbers[-KEPT:] for numbers in by_head.values()))
+            expired = 0
+            for version in store.versions:
+                assert version.message is not None
+                who, step = map(int, version.message.split())
+                if (who, step) not in values:
+                    values[who, step] = value_at(who, step)
+                try:
+                    assert store.load(version) == values[who, step]
+                except ExpiredVersionError:
+                    assert version.number not in stay
+                    expired += 1
+    assert expired
+    with SnapshotStore(folder) as store:
+        store.compact()
+        assert store.gc().waiting == 0
+        assert store.verify().unlisted == ()
+    print(f"{KILLS} kills, {len(acknowledged)} acknowledged versions, {expired} of them expired")

@@ -67,6 +67,7 @@ class Runner:
 def cluster() -> Iterator[Cluster]:
     ray = pytest.importorskip("ray")
     ray.init(
+        address="local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
