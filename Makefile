@@ -11,6 +11,7 @@
 #   make fuzz     SECONDS=60 of libFuzzer on the pack reader, twice (needs clang)
 #   make crash    KILLS=20 kill -9 during saves
 #   make powerloss STATES=20000 disks after a power cut
+#   make syscalls every call of a store to the system fails once
 #   make clean    remove what was built          make distclean    and the environments
 #
 # PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
@@ -41,7 +42,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash powerloss build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash powerloss syscalls build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -183,6 +184,9 @@ crash: $(VENV)/.has-test build
 
 powerloss: $(VENV)/.has-test build
 	PSTRUCTS_STATES=$(STATES) $(BIN)/python -m pytest -s tests/cache/test_store_power.py $(ARGS)
+
+syscalls: $(VENV)/.has-test build
+	PSTRUCTS_STRIDE=1 $(BIN)/python -m pytest -s tests/cache/test_store_calls.py $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build

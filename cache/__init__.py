@@ -13,6 +13,7 @@ from pstructs.cache.collecting import CollectReport
 from pstructs.cache.compacting import CompactReport
 from pstructs.cache.digests import Digest, digest
 from pstructs.cache.entry import Entry
+from pstructs.cache.erasing import EraseReport
 from pstructs.cache.expiring import ExpireReport
 from pstructs.cache.history import ValueChange
 from pstructs.cache.memoize import FunctionInfo, Memoized, memoize
@@ -36,6 +37,7 @@ __all__ = [
     "Digest",
     "DiskTier",
     "Entry",
+    "EraseReport",
     "ExpireReport",
     "FunctionInfo",
     "HeadMove",

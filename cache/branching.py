@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, overload
 
 from pstructs.cache.lineage import later_than, only_in
 from pstructs.cache.opened import OpenStore
+from pstructs.cache.pins import check_value
 from pstructs.cache.refs import Head, Move
 from pstructs.cache.version import (
     Version,
@@ -174,6 +175,7 @@ class Branching(OpenStore):
         check_head_name(name)
         with self._committer.transaction() as con:
             version = self._catalog.find(con, at)
+            check_value(self._catalog, con, version)
             vid = bytes.fromhex(version.id)
             self._catalog.move(con, name, None, version.number, vid, time.time_ns(), "branch")
         return version
@@ -306,6 +308,7 @@ class Branching(OpenStore):
         check_text(message, "a message")
         with self._committer.transaction() as con:
             version = self._catalog.find(con, at)
+            check_value(self._catalog, con, version)
             self._catalog.add_tag(con, name, version.number, bytes.fromhex(version.id), message)
         return version
 

@@ -30,7 +30,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from pstructs.cache import refs
+from pstructs.cache import erased, refs
 from pstructs.cache.meta import pack_meta, unpack_meta
 from pstructs.cache.refs import Head, Refs, seal
 from pstructs.cache.version import Version, VersionName, split_steps
@@ -129,7 +129,8 @@ class Catalog(Refs):
         """Return the version with that id, or None."""
         row = con.execute(_VERSION + "id = ?", (vid,)).fetchone()
         if row is None:
-            return None
+            later = erased.successor(self, con, vid)
+            return None if later is None else self.by_id(con, later)
         version = self._version(row)
         if version.id != vid.hex():
             self.damaged(f"looking for version {vid.hex()} found {version.id}")
@@ -318,6 +319,9 @@ class Catalog(Refs):
         low = bytes.fromhex(base.ljust(2 * ID_BYTES, "0"))
         high = bytes.fromhex(base.ljust(2 * ID_BYTES, "f"))
         rows = con.execute(_VERSION + "id BETWEEN ? AND ? LIMIT 2", (low, high)).fetchall()
+        old = [] if rows else erased.beginning_with(con, low, high)
+        if len(old) == 1 and (found := self.by_id(con, old[0])) is not None:
+            return found
         if not rows:
             self.missing(con, f"there is no head, tag or version {base!r}")
         if len(rows) > 1:

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from pstructs.cache.folder import Folder
     from pstructs.cache.version import Version
 
-__all__ = ["CollectReport", "Graph", "collect", "finish", "kept_packs", "retire_unreached"]
+__all__ = [
+    "CollectReport",
+    "Graph",
+    "collect",
+    "finish",
+    "kept_packs",
+    "kept_versions",
+    "remove_retired",
+    "retire_unreached",
+]
 
 SHORT_BYTES = 8
 
@@ -137,7 +146,9 @@ def retire_unreached(graph: Graph, con: sqlite3.Connection) -> int:
     return retired.retire(folder.catalog, con, sorted(packs - needed - known))
 
 
-def _remove(graph: Graph, con: sqlite3.Connection, grace: int) -> tuple[int, int, tuple[str, ...]]:
+def remove_retired(
+    graph: Graph, con: sqlite3.Connection, grace: int
+) -> tuple[int, int, tuple[str, ...]]:
     """Take the rows of packs whose time has come; return packs, bytes, and who needs others."""
     folder, catalog = graph.folder, graph.folder.catalog
     last = catalog.last_number(con)
@@ -205,7 +216,7 @@ def collect(folder: Folder, committer: Committer, grace: int) -> CollectReport:
             count = retire_unreached(graph, con)
     folder.renew()
     with committer.transaction() as con:
-        removed, nbytes, readers = _remove(graph, con, grace)
+        removed, nbytes, readers = remove_retired(graph, con, grace)
         rows = retired.retired(folder.catalog, con)
         waiting = sum(row.state == retired.RETIRED for row in rows)
     finish(folder, sync=committer.sync)

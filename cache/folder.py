@@ -337,13 +337,14 @@ class Folder:
         """Return the pack in a file or in bytes, as one of this store."""
         if isinstance(where, bytes):
             return Pack.from_buffer(where, trusted=True, resolve=self.open_pack, owner=self)
-        try:
-            return Pack.from_file(where, trusted=True, resolve=self.open_pack, owner=self)
-        except FileNotFoundError as error:
-            raise MissingPackError(
-                f"{where}: the file of a pack is missing; run verify() and restore the store from "
-                "a copy"
-            ) from error
+        with self.errors:
+            try:
+                return Pack.from_file(where, trusted=True, resolve=self.open_pack, owner=self)
+            except FileNotFoundError as error:
+                raise MissingPackError(
+                    f"{where}: the file of a pack is missing; run verify() and restore the store "
+                    "from a copy"
+                ) from error
 
     def adopt(self, uuid: bytes, where: str | bytes) -> Pack:
         """Return the pack that was just committed, and keep it for the next one who asks."""

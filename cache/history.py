@@ -3,7 +3,8 @@
 Versions are compared at the path only: each costs one lookup, which reads the few nodes on the
 way, whatever the size of the value. A version whose value at the path is that of one of its
 parents is no change, and the walk goes on to that parent alone; so a branch that did not touch the
-path is not walked at all.
+path is not walked at all. Versions whose values have expired are passed over: what they changed is
+found in the next version that is there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pstructs._core import Record
 from pstructs.cache.catalog import Catalog
 from pstructs.cache.merges import same
 from pstructs.cache.version import Version
+from pstructs.errors import ExpiredVersionError
 
 __all__ = ["ValueChange", "as_path", "blame_keys", "changes_at", "look_up"]
 
@@ -71,6 +73,28 @@ def look_up(value: Any, path: Sequence[Any]) -> Any:
     return value
 
 
+def _kept_parents(
+    catalog: Catalog, con: sqlite3.Connection, load: Callable[[Version], Any], version: Version
+) -> Iterator[tuple[Version, Any]]:
+    """Iterate over the nearest ancestors whose values have not expired, with these values."""
+    todo, seen = [version], {version.id}
+    while todo:
+        below = todo.pop(0)
+        if below is not version:
+            try:
+                whole = load(below)
+            except ExpiredVersionError:
+                pass
+            else:
+                yield below, whole
+                continue
+        for which in range(len(below.parents)):
+            parent = catalog.parent(con, below, which)
+            if parent.id not in seen:
+                seen.add(parent.id)
+                todo.append(parent)
+
+
 class _Walk:
     """A walk from a version back, the latest first, with the values at the path."""
 
@@ -91,20 +115,18 @@ class _Walk:
             self.seen.add(version.id)
             heapq.heappush(self.heap, (-version.time, version.id, version, value))
 
-    def value(self, version: Version) -> Any:
-        whole = self.load(version)
+    def value(self, whole: Any) -> Any:
         found = look_up(whole, self.path)
         self.last = whole
         return found
 
     def changes(self, start: Version) -> Iterator[ValueChange]:
-        self.add(start, self.value(start))
+        self.add(start, self.value(self.load(start)))
         while self.heap:
             _, _, version, value = heapq.heappop(self.heap)
             parents = []
-            for which in range(len(version.parents)):
-                parent = self.catalog.parent(self.con, version, which)
-                before = self.value(parent)
+            for parent, whole in _kept_parents(self.catalog, self.con, self.load, version):
+                before = self.value(whole)
                 if same(before, value):
                     self.add(parent, before)
                     break
@@ -188,9 +210,8 @@ class _Blame:
         whole = self.load(version)
         value = look_up(whole, self.path)
         own: set[Any] | None = None  # what all parents so far have otherwise; None: everything
-        for which in range(len(version.parents)):
-            parent = self.catalog.parent(self.con, version, which)
-            new = _new_keys(look_up(self.load(parent), self.path), value)
+        for parent, before in _kept_parents(self.catalog, self.con, self.load, version):
+            new = _new_keys(look_up(before, self.path), value)
             if new is None:
                 continue
             if own is None:

@@ -11,6 +11,7 @@ from pstructs.cache import pins
 from pstructs.cache.archive import archive, attach
 from pstructs.cache.collecting import CollectReport, collect
 from pstructs.cache.compacting import CompactReport, compact
+from pstructs.cache.erasing import EraseReport, erase
 from pstructs.cache.expiring import ExpireReport, expire, plan
 from pstructs.cache.opened import OpenStore
 from pstructs.cache.pins import Kind, Mark
@@ -377,6 +378,60 @@ class Keeping(OpenStore):
         """
         self._con()
         return attach(self._folder, os.path.abspath(os.fsdecode(path)), trusted)
+
+    # ---- erasing
+    def erase(self, path: object) -> EraseReport:
+        """Take a key out of all versions, and its bytes out of all files of the store.
+
+        Every version is written anew without it, so ids change from the first version that
+        held it on; numbers, times, messages, heads and tags stay, and old ids lead to the same
+        versions. What is left of the old packs is removed, also of versions that expired before.
+
+        Parameters
+        ----------
+        path : object
+            A key of the value of every version; or a list of keys, each within what is at the
+            one before, as in `["users", "ann"]`. The last one is a key of a map or dict, or
+            a member of a set. Versions without it stay as they are.
+
+        Returns
+        -------
+        EraseReport
+            With the proof: the bytes of what was erased are looked for in all files.
+
+        Raises
+        ------
+        HeldVersionError
+            When a version that holds it is under a legal hold; nothing was changed.
+        StoreBusyError
+            When another process has the store open, or this one holds values of it; the message
+            names them and says whether anything was changed.
+        TypeError
+            When the path leads to an element of a list or vector.
+        StoreDamagedError, StoreFullError, StoreClosedError
+
+        Notes
+        -----
+        *Cost*: O(bytes of the store), and as much memory as all versions take.
+
+        It is gone from the files. Blocks that the filesystem has freed, its snapshots, backups,
+        messages and metadata of versions, and archives are not touched.
+
+        Examples
+        --------
+        >>> import tempfile, pstructs
+        >>> from pstructs.cache import SnapshotStore
+        >>> with tempfile.TemporaryDirectory() as folder, SnapshotStore(folder) as store:
+        ...     first = store.save(pstructs.m(ann="12 Elm Street", bob="3 Oak Road"))
+        ...     report = store.erase("ann")
+        ...     report.versions, dict(report.traces), store.load(first)
+        ((1,), {}, pmap({'bob': '3 Oak Road'}))
+        """
+        self._writable()
+        keys = path if isinstance(path, list) else [path]
+        if not keys:
+            raise ValueError("nothing to erase: the path is empty")
+        return erase(self._folder, self._committer, keys)
 
     # ---- space
     def report(self) -> StoreReport:

@@ -224,28 +224,38 @@ def _checked(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def _wrapper(plan: _Plan[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    near = plan.cache.near
+
     def memoized(*args: Any, **kwargs: Any) -> Any:
         key = plan.call.key(args, kwargs)
+        plan.called()
+        entry = near(key)
+        if entry is not None and not entry.failure:  # most calls, so without the rest
+            return entry.value()
 
         def compute() -> Any:
             plan.missed()
             return function(*args, **kwargs)
 
-        plan.called()
-        return plan.cache.resolve(key, compute, plan.keep(args, kwargs))
+        return plan.cache.once(key, compute, plan.keep(args, kwargs), entry)
 
     return memoized
 
 
 def _async_wrapper(plan: _Plan[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    near = plan.cache.near
+
     async def memoized(*args: Any, **kwargs: Any) -> Any:
         key = plan.call.key(args, kwargs)
+        plan.called()
+        entry = near(key)
+        if entry is not None and not entry.failure:  # most calls, so without the rest
+            return entry.value()
 
         async def compute() -> Any:
             plan.missed()
             return await function(*args, **kwargs)
 
-        plan.called()
-        return await plan.cache.resolve_async(key, compute, plan.keep(args, kwargs))
+        return await plan.cache.once_async(key, compute, plan.keep(args, kwargs), entry)
 
     return memoized

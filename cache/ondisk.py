@@ -125,7 +125,9 @@ class DiskTier(Tier):
         )
         self._count_lock = threading.Lock()
         self._counts = {"hits": 0, "misses": 0, "evictions": 0, "errors": 0}
-        after_fork(self)
+        # around all use of SQLite, so that a fork can wait for its end
+        self._reading, self._writing = threading.RLock(), threading.RLock()
+        after_fork(self, self._reading, self._writing)
 
     # ---- lookups
     def get(self, key: Digest) -> Entry | None:
@@ -146,7 +148,8 @@ class DiskTier(Tier):
         return entry
 
     def _read(self, key: Digest) -> Entry | None:
-        rows = self._cache._con.execute(_SELECT, (bytes(key),)).fetchall()
+        with self._reading:
+            rows = self._cache._con.execute(_SELECT, (bytes(key),)).fetchall()
         if not rows:
             return None
         row, used, note, mode, filename, value = rows[0]
@@ -170,7 +173,8 @@ class DiskTier(Tier):
     def _touch(self, row: int, used: object, now: float) -> None:
         if type(used) is float and used >= now - _TOUCH_SECONDS:
             return
-        with contextlib.suppress(*_WHAT_FAILS):  # it only counts as used less lately
+        # a touch that fails only lets it count as used less lately
+        with contextlib.suppress(*_WHAT_FAILS), self._writing:
             self._cache._con.execute(
                 "UPDATE Cache SET access_time = ? WHERE rowid = ?", (now, row)
             )
@@ -180,7 +184,8 @@ class DiskTier(Tier):
         self._check_open()
         now = self._clock()
         try:
-            found = self._cache._con.execute(_GOOD, (bytes(key), now)).fetchone()
+            with self._reading:
+                found = self._cache._con.execute(_GOOD, (bytes(key), now)).fetchone()
         except _WHAT_FAILS as error:
             self._trouble("looking for the result %s failed: %r", key.hex(), error)
             return False
@@ -208,7 +213,7 @@ class DiskTier(Tier):
         gone: list[str | None] = [filename]
         now = self._clock()
         try:
-            with self._cache.transact():
+            with self._writing, self._cache.transact():
                 con = self._cache._con
                 if since is not None and self._marked(con, since, marks_of(key, entry.tags)):
                     return False
@@ -266,7 +271,7 @@ class DiskTier(Tier):
     def _discard(self, key: Digest) -> None:
         """Remove a damaged entry; not an invalidation, since its result was right."""
         with contextlib.suppress(*_WHAT_FAILS):
-            with self._cache.transact():
+            with self._writing, self._cache.transact():
                 con = self._cache._con
                 rows = con.execute(
                     "SELECT rowid, filename FROM Cache WHERE key = ? AND raw = 1", (bytes(key),)
@@ -288,7 +293,7 @@ class DiskTier(Tier):
     def marks_since(self, epoch: int) -> tuple[int, list[bytes]]:
         """Return the present epoch and what was marked after `epoch`."""
         self._check_open()
-        with self._errors_of:
+        with self._errors_of, self._reading:
             rows = self._cache._con.execute(
                 "SELECT mark, epoch FROM pstructs_mark WHERE epoch > ? ORDER BY epoch", (epoch,)
             ).fetchall()
@@ -330,7 +335,7 @@ class DiskTier(Tier):
             values = (mark[1:].decode(),)
         with self._errors_of:
             try:
-                with self._cache.transact():
+                with self._writing, self._cache.transact():
                     con = self._cache._con
                     rows = con.execute(
                         f"SELECT rowid, filename FROM Cache WHERE {which}", values
@@ -370,7 +375,7 @@ class DiskTier(Tier):
     def info(self) -> TierInfo:
         """Return the figures of this handle, and how much the folder holds."""
         self._check_open()
-        with self._errors_of:
+        with self._errors_of, self._reading:
             con = self._cache._con
             ((entries,),) = con.execute("SELECT count(*) FROM Cache")
             volume = self._volume(con)

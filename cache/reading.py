@@ -72,18 +72,19 @@ class Reading(OpenStore):
         """
         self._con()
         with self._folder.using():
-            return self._load(self.version(version))
+            return self._value(self.version(version))
 
     def _load(self, found: Version) -> Any:
-        """Return the value of a version whose row has been read."""
+        """Return the value of a version that was looked up before: its packs may have moved."""
+        self._con()
         with self._folder.using():
-            con = self._con()
-            if (where := archived(self._folder, con, found)) is not None:
-                return read_archived(self._folder, found, where)
-            check_value(self._catalog, con, found)
-            return self._read(found)
+            return self._value(self.version(found))
 
-    def _read(self, found: Version) -> Any:
+    def _value(self, found: Version) -> Any:
+        con = self._con()
+        if (where := archived(self._folder, con, found)) is not None:
+            return read_archived(self._folder, found, where)
+        check_value(self._catalog, con, found)
         try:
             with self._folder.errors:
                 pack = self._folder.open_pack(bytes.fromhex(found.pack))

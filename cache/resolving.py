@@ -168,7 +168,12 @@ class Resolving:
     # ---- computing, once
     def resolve(self, key: Digest, compute: Callable[[], Any], keep: Keep) -> Any:
         """Return the result of `key`, computed by the first who asks for it."""
-        entry = self.near(key)
+        return self.once(key, compute, keep, self.near(key))
+
+    def once(
+        self, key: Digest, compute: Callable[[], Any], keep: Keep, entry: Entry | None
+    ) -> Any:
+        """Do what `resolve` does after `entry` is what `near` gave."""
         while entry is None or not keep.accepts(entry):
             flight, mine = self._flights.join(key, None)
             if mine:
@@ -206,7 +211,16 @@ class Resolving:
         self, key: Digest, compute: Callable[[], Awaitable[Any]], keep: Keep
     ) -> Any:
         """Do what `resolve` does, in an event loop and without blocking it."""
-        entry = self.near(key)
+        return await self.once_async(key, compute, keep, self.near(key))
+
+    async def once_async(
+        self,
+        key: Digest,
+        compute: Callable[[], Awaitable[Any]],
+        keep: Keep,
+        entry: Entry | None,
+    ) -> Any:
+        """Do what `once` does, in an event loop and without blocking it."""
         while entry is None or not keep.accepts(entry):
             flight, mine = self._flights.join(key, running_loop())
             if mine:

@@ -47,7 +47,8 @@ class Rewritten:
 
 
 def _image(writer: PackWriter) -> Image:
-    return Image(writer.uuid, writer.image, writer.imports)
+    # a copy: the writer holds on to nodes, and so to the packs that these lie in
+    return Image(writer.uuid, memoryview(bytes(writer.image)), writer.imports)
 
 
 def rewrite(
@@ -78,9 +79,9 @@ def rewrite(
             value = folder.open_pack(bytes.fromhex(version.pack)).root()
             values[version.pack] = value if change is None else change(version, value)
     writer = PackWriter(pmap(values), importable=stays)
-    trunk = folder.attach(bytes(writer.image))
-    roots = trunk.root()
     images, made = [_image(writer)], dict[str, tuple[Image, bytes, int | None]]()
+    trunk = folder.attach(bytes(images[0].data))
+    roots = trunk.root()
 
     def importable(pack: Pack) -> bool:
         return pack is trunk or (stays is not None and stays(pack))

@@ -40,6 +40,8 @@ def from_sqlite(path: str, error: sqlite3.Error) -> StoreError:
     """Return the error to raise for one of SQLite's."""
     name = getattr(error, "sqlite_errorname", "") or ""
     family = "_".join(name.split("_")[:2])
+    if (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_IOERR:
+        family = "SQLITE_IOERR"  # Python does not know the names of all of its kinds
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return StoreError(f"{path}: the catalog can't be used ({error})")
     if name in ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC"):

@@ -8,20 +8,25 @@ this runs in the calling process, and says so; see `backend`.
 """
 
 from pstructs.distributed.backend import backend
+from pstructs.distributed.cluster_tier import ClusterTier
 from pstructs.distributed.handle import Handle, share
 from pstructs.distributed.head import Head, head
 from pstructs.distributed.head_version import HeadVersion
 from pstructs.distributed.parallel import Partition, map_reduce, partitions
 from pstructs.distributed.pickling import AUTO_SHARE_ENTRIES, enable
+from pstructs.distributed.stream import Consumer, Stream
 from pstructs.errors import ShareError
 
 __all__ = [
     "AUTO_SHARE_ENTRIES",
+    "ClusterTier",
+    "Consumer",
     "Handle",
     "Head",
     "HeadVersion",
     "Partition",
     "ShareError",
+    "Stream",
     "backend",
     "enable",
     "head",

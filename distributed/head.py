@@ -22,6 +22,7 @@ import uuid as uuids
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
+from pstructs.cache.commit import Durable
 from pstructs.cache.version import check_head_name
 from pstructs.distributed.backend import DEFAULT_TIMEOUT
 from pstructs.distributed.buffers import PackBuffer
@@ -472,7 +473,7 @@ def head(
     initial: T | Unset = UNSET,
     *,
     store: str | None = None,
-    durable: str = "commit",
+    durable: Durable = "commit",
     keep: int = 1000,
     validator: Callable[[T], object] | None = None,
     timeout: float = DEFAULT_TIMEOUT,
@@ -490,7 +491,7 @@ def head(
         Folder of a `SnapshotStore` on this node. Each version is saved there before its writer
         gets an answer, and the head goes on from there when its actor dies or is made anew.
         Without it versions live in the memory of the actor only.
-    durable : {"commit", "none"}
+    durable : {"commit", "group", "none"}
         As for `SnapshotStore`.
     keep : int
         Versions that `open` and `subscribe` can go back to.

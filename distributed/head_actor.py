@@ -29,6 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pstructs.cache.commit import Durable
 from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.head_log import SHORT, MemoryLog, Row, StoreLog
 from pstructs.distributed.head_merge import merge_changes
@@ -76,7 +77,7 @@ class Opening:
 
     name: str
     store: str | None = None
-    durable: str = "commit"
+    durable: Durable = "commit"
     keep: int = 1000
     validator: Callable[[Any], object] | None = None
     node: str | None = None
@@ -123,15 +124,16 @@ class Answer(NamedTuple):
 class HeadActor:
     """One head.
 
+    It begins with what is in the store, or with the first value that `about` brings.
+
     Parameters
     ----------
     opening : Opening
-    initial : PackBuffer or None
-        The first value as a pack; None, when the head has to be in the store already.
     """
 
-    def __init__(self, opening: Opening, initial: PackBuffer | None) -> None:
+    def __init__(self, opening: Opening) -> None:
         self.opening, self.name = opening, opening.name
+        self._begun = False
         self._problem: Exception | None = None
         self._log: MemoryLog | StoreLog
         self._value: Any = None
@@ -142,30 +144,36 @@ class HeadActor:
         self._counts: Counter[str] = Counter()
         self._thread = ThreadPoolExecutor(1, f"pstructs-head-{self.name}")
         try:
-            self._begin(initial)
+            if opening.store is not None:
+                self._log = StoreLog(opening.store, self.name, opening.keep, opening.durable)
+                self._settle()
         except Exception as error:  # told to whoever asks: Ray would wrap it in its own
             self._problem = error
 
-    def _begin(self, initial: PackBuffer | None) -> None:
-        opening = self.opening
-        first = None if initial is None else Pack.from_buffer(initial.view, trusted=True).root()
-        if opening.store is not None:
-            self._log = StoreLog(opening.store, self.name, opening.keep, opening.durable)
-            if not self._log.rows and initial is not None:
-                self._admit(first)
-                self._log.take(self._log.commit(first, []), [])
-        elif initial is not None:
-            self._admit(first)
-            self._log = MemoryLog(first, opening.keep)
-        if initial is None and (opening.store is None or not self._log.rows):
-            where = f"the store {opening.store}" if opening.store else "memory"
-            raise HeadGoneError(f"there is no head {self.name!r} in {where}; give initial=")
-        self._value = self._log.pack(self._log.row.pack).root()
+    def _begin(self, initial: PackBuffer) -> None:
+        """Make the first version."""
+        first = Pack.from_buffer(initial.view, trusted=True).root()
+        self._admit(first)
+        if self.opening.store is None:
+            self._log = MemoryLog(first, self.opening.keep)
+        else:
+            self._log.take(self._log.commit(first, []), [])
+        self._settle()
+
+    def _settle(self) -> None:
+        self._begun = bool(self._log.rows)
+        if self._begun:
+            self._value = self._log.pack(self._log.row.pack).root()
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a head to work with."""
+        return self._begun and self._problem is None
 
     def close(self) -> None:
         """Let go of the store."""
         self._thread.shutdown()
-        if self._problem is None:
+        if self._begun:
             self._log.close()
 
     # ---- reading
@@ -194,8 +202,10 @@ class HeadActor:
         self._check()
         return self._send(self._reach([key], lambda short: False, PREFETCH))
 
-    async def about(self) -> tuple[Opening, dict[str, int]]:
-        """How the head was opened, and what it has done since."""
+    async def about(self, initial: PackBuffer | None = None) -> tuple[Opening, dict[str, int]]:
+        """How the head was opened, and what it has done since; begin it if there is none."""
+        if initial is not None and self._problem is None and not self._begun:
+            self._begin(initial)
         self._check()
         counts = {key: self._counts[key] for key in COUNTS}
         last = {"version": self._log.row.number, "kept": len(self._log.rows)}
@@ -204,6 +214,9 @@ class HeadActor:
     def _check(self) -> None:
         if self._problem is not None:
             raise self._problem
+        if not self._begun:
+            where = f"the store {self.opening.store}" if self.opening.store else "memory"
+            raise HeadGoneError(f"there is no head {self.name!r} in {where}; give initial=")
 
     def _lacking(self, rows: list[Row], seen: int | None) -> list[Any]:
         born = self._log.born

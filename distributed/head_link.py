@@ -138,16 +138,16 @@ class LocalLink(Link):
     def about(self, initial: PackBuffer | None, until: float) -> Opening:
         """Start the actor if need be, and return how the head is opened."""
         if self._actor is None:
-            self._actor = HeadActor(self.opening, initial)
+            self._actor = HeadActor(self.opening)
             self._thread = threading.Thread(
                 target=self._loop.run_forever, name=f"head-{self.opening.name}", daemon=True
             )
             self._thread.start()
         try:
-            self.opening = self.call("about", (), until)[0]
-        except Exception:
-            self.end()
-            raise
+            self.opening = self.call("about", (initial,), until)[0]
+        finally:
+            if not self._actor.usable:
+                self.end()
         return self.opening
 
     def call(self, method: str, args: tuple[Any, ...], until: float) -> Any:
@@ -178,6 +178,11 @@ class ClusterActor(HeadActor):
         """Put a pack into the object store of this node, owned by this actor."""
         return importlib.import_module("ray").put(pack)
 
+    async def leave(self) -> None:
+        """End, unless there is a head here."""
+        if not self.usable:
+            importlib.import_module("ray").actor.exit_actor()
+
     def fail(self, error: Exception) -> None:
         """End, so that a new actor reads from the store what was committed."""
         os._exit(1)
@@ -190,20 +195,21 @@ class ClusterLink(Link):
         super().__init__(opening)
         self._ray = ray
         self._actor: Any = None
-        self._initial: PackBuffer | None = None  # while the head may be begun anew
+        self._may_start = False  # whether a head without a store is to be made
 
     def about(self, initial: PackBuffer | None, until: float) -> Opening:
         """Start the actor if need be, and return how the head is opened."""
-        self._initial = initial
+        self._may_start = initial is not None
         try:
-            self.opening = self.call("about", (), until)[0]
-        except HeadError:
+            self.opening = self.call("about", (initial,), until)[0]
+        except HeadTimeoutError:
             raise
         except Exception:
-            self.end()
+            if self._actor is not None:
+                self._actor.leave.remote()
             raise
         finally:
-            self._initial = None
+            self._may_start = False
         return self.opening
 
     def call(self, method: str, args: tuple[Any, ...], until: float) -> Any:
@@ -239,7 +245,7 @@ class ClusterLink(Link):
     def _lost(self, error: Any) -> None:
         """Look the actor up again, if it can come back."""
         dead = not isinstance(error, self._ray.exceptions.ActorUnavailableError)
-        if dead and self.opening.store is None and self._initial is None:
+        if dead and self.opening.store is None and not self._may_start:
             forget(self)
             raise HeadGoneError(
                 f"the actor of head {self.opening.name!r} has died, and its versions with it, "
@@ -252,7 +258,7 @@ class ClusterLink(Link):
         opening = self.opening
         with contextlib.suppress(ValueError):
             return self._ray.get_actor(actor_name(opening.name), namespace=NAMESPACE)
-        if opening.store is None and self._initial is None:
+        if opening.store is None and not self._may_start:
             forget(self)
             raise HeadGoneError(
                 f"there is no head {opening.name!r} in this cluster; make it with "
@@ -261,7 +267,7 @@ class ClusterLink(Link):
         return self._start()
 
     def _start(self) -> Any:
-        opening, initial = self.opening, self._initial
+        opening = self.opening
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = opening.node or self._ray.get_runtime_context().get_node_id()
@@ -277,7 +283,7 @@ class ClusterLink(Link):
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=not opening.store),
         }
         actor = self._ray.remote(ClusterActor).options(**options)
-        return actor.remote(replace(opening, node=node), initial)
+        return actor.remote(replace(opening, node=node))
 
     def _received(self, sent: Any, until: float) -> PackBuffer:
         if isinstance(sent, PackBuffer):

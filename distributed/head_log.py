@@ -11,7 +11,6 @@ by the first 8 bytes of their uuids, and that is how everyone asks for them.
 
 from __future__ import annotations
 
-import json
 import time
 import weakref
 from collections import OrderedDict, deque
@@ -19,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pstructs.cache import SnapshotStore, Version
+from pstructs.cache.commit import Durable
 from pstructs.errors import MissingPackError, StoreFullError
 from pstructs.packs import Pack, PackWriter
 
@@ -179,7 +179,7 @@ class StoreLog(Log):
     There are no rows when the store has no such head yet: `commit` a first value then.
     """
 
-    def __init__(self, path: str, head: str, keep: int, durable: str) -> None:
+    def __init__(self, path: str, head: str, keep: int, durable: Durable) -> None:
         super().__init__(keep)
         self._store = SnapshotStore(path, durable)
         self._head = head
@@ -197,7 +197,7 @@ class StoreLog(Log):
         """
         number = self.rows[-1].number + 1 if self.rows else 1
         self._at = self._store.save(
-            value, head=self._head, message=_said(number, write_ids), expected=self._at
+            value, head=self._head, expected=self._at, meta=_said(number, write_ids)
         )
         return _row(self._at, number, max(1, len(write_ids)))
 
@@ -247,15 +247,15 @@ def _row(version: Version, number: int, writes: int) -> Row:
     )
 
 
-def _said(number: int, write_ids: list[str]) -> str:
+def _said(number: int, write_ids: list[str]) -> dict[str, Any]:
     """What a version's metadata say."""
-    return json.dumps({"number": number, "writes": write_ids})
+    return {"head": {"number": number, "writes": write_ids}}
 
 
 def _unsaid(version: Version) -> tuple[int, list[str]]:
     """Number and write ids that a version's metadata say; 0 when a head did not make it."""
     try:
-        said = json.loads(version.message or "")
+        said = version.meta["head"]
         return int(said["number"]), list(said["writes"])
     except (ValueError, KeyError, TypeError):
         return 0, []

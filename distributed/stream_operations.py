@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pstructs import PMap, m, pmap, v
+from pstructs.errors import StreamFullError
 
 __all__ = ["EMPTY", "OPERATIONS", "end"]
 
@@ -25,9 +26,10 @@ def _append(value: PMap[str, Any], sent: Any) -> PMap[str, Any]:
     """Append events while fewer than `most` are kept."""
     events, most = sent["events"], sent["most"]
     if len(value["events"]) + len(events) > most:
-        raise StreamFull(
+        raise StreamFullError(
             f"the stream keeps {len(value['events'])} events and may keep {most}; {len(events)} "
-            "more do not fit. Let the consumers commit, and drop() what all of them have had"
+            "more do not fit. Let the consumers commit, and drop() what all of them have had",
+            0.1,
         )
     return value.set("events", value["events"].extend(events))
 
@@ -53,10 +55,6 @@ def _drop(value: PMap[str, Any], sent: Any) -> PMap[str, Any]:
     before = min(max(before, value["first"]), end(value))
     events = value["events"][before - value["first"] :]
     return value.set("first", before).set("events", events)
-
-
-class StreamFull(ValueError):
-    """Why an append is refused for now."""
 
 
 OPERATIONS: Final[dict[str, Callable[[PMap[str, Any], Any], PMap[str, Any]]]] = {

@@ -42,11 +42,13 @@ __all__ = [
     "PstructsError",
     "ReentryError",
     "ShareError",
+    "StoreBusyError",
     "StoreClosedError",
     "StoreDamagedError",
     "StoreError",
     "StoreFullError",
     "StorePathError",
+    "StreamFullError",
     "TagMovedError",
     "UnsavableError",
     "UnsavableKeyError",
@@ -123,6 +125,10 @@ class StoreError(PstructsError):
 
 class StorePathError(StoreError, OSError):
     """The path given for a store can't be one."""
+
+
+class StoreBusyError(StoreError):
+    """Others use the store, and what was asked has to be done alone; the message names them."""
 
 
 class StoreClosedError(StoreError, ValueError):
@@ -252,6 +258,10 @@ class HeadBusyError(HeadError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.retry_after, self.conflicts))
+
+
+class StreamFullError(HeadBusyError):
+    """A stream keeps as many events as it may; nothing was appended."""
 
 
 class HeadTimeoutError(HeadError, TimeoutError):

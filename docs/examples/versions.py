@@ -46,6 +46,41 @@ with SnapshotStore(path) as mine, SnapshotStore(path) as theirs:
     assert mine.load()["item 1"] == 11
     assert mine.load()["item 2"] == 22
 
+# or let a transaction do that: it merges, and tries again, when somebody was faster
+with SnapshotStore(path) as mine, SnapshotStore(path) as theirs:
+    with mine.transaction() as t:
+        t.value = t.value.set("item 3", 33)
+        theirs.save(theirs.load().set("item 4", 44))
+    assert mine.load()["item 3"] == 33
+    assert mine.load()["item 4"] == 44
+    mine.swap("main", lambda prices: prices.set("item 5", prices["item 5"] + 1))
+
+# branches, tags, merges
+with SnapshotStore(path) as store:
+    store.tag("v1", message="as printed")
+    store.branch("sale")
+    store.save(store.load("sale").set("item 9", 9), head="sale", meta={"by": "ann"})
+    store.save(store.load().set("item 8", 88))
+    merged = store.merge("sale")
+    assert len(merged.parents) == 2
+    assert store.load()["item 8"] == 88
+    assert store.load()["item 9"] == 9
+    assert store.load("v1")["item 9"] == 90
+    store.revert("sale")  # what that one version changed is taken back, the rest stays
+    assert store.load()["item 9"] == 90
+
+    # who changed it, and when
+    for change in store.history(["item 9"]):
+        print(change.version.number, change.old, change.new)
+    assert store.blame(["item 8"]).number == merged.number - 1
+    assert store.as_of(merged.when) == merged
+    assert store.since("v1")[-1] == store.version("main")
+
+    # several heads in one step, and a commit that can be tried again
+    store.commit({"main": store.load(), "copy": store.load()}, write_id="job 17")
+    store.commit({"main": store.load(), "copy": store.load()}, write_id="job 17")
+    assert len(store.reflog("copy")) == 1
+
 # check every byte, now and then
 with SnapshotStore(path) as store:
     try:

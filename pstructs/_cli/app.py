@@ -23,6 +23,13 @@ class Format(StrEnum):
     ndjson = "ndjson"
 
 
+class Side(StrEnum):
+    """Who wins where both sides of a merge changed one place."""
+
+    ours = "ours"
+    theirs = "theirs"
+
+
 class Group(TyperGroup):
     """Turns the errors of the library into one line on stderr and exit code 1."""
 
@@ -50,6 +57,8 @@ Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the stor
 Head = Annotated[str, typer.Option(help="Name of the line of versions.")]
 Limit = Annotated[int, typer.Option(min=1, help="Show at most this many.")]
 VERSION = "a version's number as `log` lists them, or `main` for the newest, `main~3` for 3 before"
+At = Annotated[str, typer.Option(metavar="VERSION", help=VERSION)]
+Delete = Annotated[bool, typer.Option("--delete", help="Delete the name; versions stay.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -181,6 +190,64 @@ def diff(
     from pstructs._cli.looking import diff_versions
 
     diff_versions(store, a, b, limit=limit)
+
+
+@app.command(rich_help_panel="Look into a store")
+def history(
+    store: Store,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of the record.")],
+    head: Head = "main",
+    limit: Limit = 20,
+) -> None:
+    """Show which versions changed a record, newest first."""
+    from pstructs._cli.naming import history_of
+
+    history_of(store, key, head=head, limit=limit)
+
+
+@app.command(rich_help_panel="Lines of versions")
+def branch(
+    store: Store,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The new head.")] = None,
+    at: At = "main",
+    delete: Delete = False,
+) -> None:
+    """Make a new line of versions that starts at one of them; without NAME, list all lines."""
+    from pstructs._cli.naming import branches
+
+    branches(store, name, at=at, delete=delete)
+
+
+@app.command(rich_help_panel="Lines of versions")
+def tag(
+    store: Store,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The new tag.")] = None,
+    at: At = "main",
+    message: Annotated[str | None, typer.Option(help="A note to keep with the tag.")] = None,
+    delete: Delete = False,
+) -> None:
+    """Give a version a name that never moves; without NAME, list all tags."""
+    from pstructs._cli.naming import tags
+
+    tags(store, name, at=at, message=message, delete=delete)
+
+
+@app.command(rich_help_panel="Lines of versions")
+def merge(
+    store: Store,
+    theirs: Annotated[str, typer.Argument(metavar="THEIRS", help=f"What to merge: {VERSION}.")],
+    into: Annotated[str, typer.Option(metavar="HEAD", help="The line to extend.")] = "main",
+    on_conflict: Annotated[
+        Side | None,
+        typer.Option(help="Whose value to keep where both changed one place: the line's (ours)."),
+    ] = None,
+    message: Annotated[str | None, typer.Option(help="A note to keep with the version.")] = None,
+) -> None:
+    """Bring the changes of a version into a line, as a new version."""
+    from pstructs._cli.naming import merge_into
+
+    side = on_conflict.value if on_conflict else None
+    merge_into(store, theirs, into=into, on_conflict=side, message=message)
 
 
 @app.command(rich_help_panel="Look into a store")

@@ -11,15 +11,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pstructs import ABSENT
 from pstructs._cli import screen
 from pstructs._cli.errors import CommandError
 from pstructs._cli.stores import find_key, opened
 from pstructs._cli.text import count, short, size
 
-__all__ = ["diff_versions", "log_versions", "show_version", "verify_store"]
+__all__ = [
+    "change",
+    "diff_versions",
+    "log_versions",
+    "new_table",
+    "show_version",
+    "verify_store",
+]
 
 
-def _table(*columns: str, right: Iterable[str] = ()) -> Table:
+def new_table(*columns: str, right: Iterable[str] = ()) -> Table:
+    """An empty table in the style of all commands; `right`: columns of numbers."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
@@ -33,7 +42,7 @@ def log_versions(path: Path, *, head: str, limit: int) -> None:
     if not found:
         screen.out().print(f"{path} holds no versions yet.", markup=False)
         return
-    table = _table(
+    table = new_table(
         "version", "time", "entries", "written", "message", right=("version", "entries", "written")
     )
     for version in found[:limit]:
@@ -68,7 +77,7 @@ def _show_record(console: Console, value: Any, key: Any) -> None:
     if not isinstance(record, Mapping):
         console.print(Text(short(record, 10_000)))
         return
-    table = _table("field", "value")
+    table = new_table("field", "value")
     for name, item in record.items():
         table.add_row(Text(short(name)), Text(short(item, 10_000)))
     console.print(table)
@@ -81,11 +90,11 @@ def _show_first(console: Console, wanted: str, value: Any, limit: int) -> None:
         return
     console.print(Text(f"Version {wanted}: {kind} of {count(len(value), 'entry')}"))
     if isinstance(value, Mapping):
-        table = _table("key", "record")
+        table = new_table("key", "record")
         for key, record in islice(value.items(), limit):
             table.add_row(Text(short(key)), Text(short(record, 120)))
     else:
-        table = _table("item")
+        table = new_table("item")
         for item in islice(value, limit):
             table.add_row(Text(short(item, 120)))
     if len(value):
@@ -131,13 +140,14 @@ def _diff_lines(found: Any) -> Iterable[tuple[str, str, str]]:
                 text += "  " + short(side[key], 120)
             yield mark, style, text
     for key, (before, after) in found.changed.items():
-        yield "~", "yellow", f"{short(key)}  {_change(before, after)}"
+        yield "~", "yellow", f"{short(key)}  {change(before, after)}"
 
 
-def _change(before: Any, after: Any) -> str:
+def change(before: Any, after: Any) -> str:
     """The fields that differ, else both values."""
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
-        return f"{short(before)} → {short(after)}"
+        sides = ("(none)" if side is ABSENT else short(side, 120) for side in (before, after))
+        return " → ".join(sides)
     parts = []
     for name in {**before, **after}:
         if name not in after:

@@ -89,7 +89,8 @@ typedef struct ps_pack {
     uint64_t size;
     uint64_t end;       /* of the records: where the import table starts */
     uint8_t *checked;   /* a bit for every 16 bytes: the record that starts there was checked */
-    volatile int lost;  /* set by the SIGBUS handler: pages are gone */
+    const volatile uint8_t *mark; /* a byte of the file's last page: see pack_map.c */
+    uint8_t mark_value;           /* what it was */
     uint32_t id;
     uint32_t n_imports;
     struct ps_pack **imports; /* [1..n_imports]: owned, or NULL until first needed */
@@ -102,8 +103,10 @@ typedef struct ps_pack {
 } ps_pack;
 
 /* ---- pack_map.c */
-/* Map the file read-only and watch the mapping. 0, or -1 with OSError. */
+/* Map the file read-only, watch the mapping and set the mark. 0, or -1 with OSError. */
 int ps_map_file(ps_pack *pack, PyObject *path);
+/* Look whether the handler of SIGBUS is still ours. */
+void ps_map_watch_again(void);
 void ps_map_close(ps_pack *pack);
 /* Read the whole file into memory of our own. */
 int ps_map_copy_file(ps_pack *pack, PyObject *path);
@@ -127,7 +130,13 @@ ps_pack *ps_pack_import(ps_state *st, ps_pack *pack, uint32_t i);
 
 /* DamagedPackError about the record or value at that offset. Returns NULL. */
 PyObject *ps_pack_damaged(ps_state *st, ps_pack *pack, uint64_t offset, const char *what);
-/* Raise and return -1 when the file behind the pack was cut while it was read. */
+/* Whether the file behind the pack was cut: asked after reading and before answering. */
+PS_INLINE bool
+ps_pack_is_lost(const ps_pack *pack)
+{
+    return PS_UNLIKELY(*pack->mark != pack->mark_value);
+}
+/* Raise and return -1 when it was. */
 int ps_pack_lost(ps_state *st, ps_pack *pack);
 
 /* A record, taken apart. All pointers are within the pack. */

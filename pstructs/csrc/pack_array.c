@@ -431,7 +431,7 @@ ps_array_node(ps_state *st, ps_slot ref, int kind, int level, Py_ssize_t count)
     node = kind == PS_ARRAY_VECTOR ? vector_node(st, ref, pack, &r, counts)
            : r.n_children          ? sorted_inner(st, ref, pack, &r, counts)
                                    : sorted_leaf(st, ref, pack, &r);
-    if (PS_UNLIKELY(pack->lost) && node != NULL) {
+    if (PS_UNLIKELY(ps_pack_is_lost(pack)) && node != NULL) {
         Py_CLEAR(node);
         ps_pack_lost(st, pack);
     }
@@ -468,7 +468,7 @@ ps_array_vector_get(ps_state *st, ps_slot ref, int level, Py_ssize_t count, size
         count = (Py_ssize_t)counts[k];
         ps_ref child = ps_record_child(&r, k);
         ps_pack *target;
-        if (ps_pack_follow(st, pack, r.offset, child, &target) < 0) {
+        if (ps_pack_lost(st, pack) < 0 || ps_pack_follow(st, pack, r.offset, child, &target) < 0) {
             break;
         }
         ref = ps_slot_pack(target->id, child.offset);
@@ -476,7 +476,7 @@ ps_array_vector_get(ps_state *st, ps_slot ref, int level, Py_ssize_t count, size
         Py_DECREF(pack);
         pack = target;
     }
-    if (PS_UNLIKELY(pack->lost) && value != NULL) {
+    if (PS_UNLIKELY(ps_pack_is_lost(pack)) && value != NULL) {
         Py_CLEAR(value);
         ps_pack_lost(st, pack);
     }

@@ -3,22 +3,30 @@
  * The problem: reading a mapped page behind the end of a file that someone
  * truncated raises SIGBUS, which kills the process. A pack must raise
  * DamagedPackError instead. A signal handler can't raise, but it can make the
- * read succeed: it maps a page of zeros over the page that is gone, marks the
- * pack as lost, and returns; the read is repeated and gives zeros. Every
- * operation looks at the mark after reading and before it answers.
+ * read succeed: it maps zeros over the pages from the one that is gone to the
+ * last, and returns; the read is repeated and gives zeros. And the rest of the
+ * page that the new end is in has turned into zeros without any signal.
+ *
+ * Both take the end of the mapping with them. So each pack has a mark: the last
+ * byte of its file that is not zero. As long as it is what it was, nothing but
+ * zeros has been cut off. Every operation looks at the mark after reading and
+ * before it answers.
  *
  *     read -> SIGBUS -> address in a watched range?  no  -> previous handler
  *                            | yes
- *                       zero page over it, range->lost = 1, return -> read again
+ *                       zeros from its page to the last, return -> read again
  *
  * Signal handlers belong to the process, so the table of ranges is the one
  * mutable global of the library. The handler reads it without a lock: blocks of
  * ranges are never freed, a range is published by its base and withdrawn
  * before its memory is unmapped.
  *
- * The handler is looked at again at every opening, since others may have
- * installed theirs meanwhile (faulthandler does); ours goes on top and hands on
- * what is not ours.
+ * The handler is looked at again whenever a pack is opened or its root is read,
+ * since others may have installed theirs meanwhile; ours goes on top and hands on
+ * what is not ours. faulthandler, when it is enabled later, gets a fault of ours
+ * first: it writes its report, puts back the handler before it (ours) and raises
+ * the signal anew. That one has no address, so the ranges are probed: where pages
+ * are gone, we return, the read is repeated and its fault comes to us.
  */
 #include "pack.h"
 
@@ -26,14 +34,16 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 typedef struct {
     uintptr_t base; /* 0: free */
     size_t size;
-    volatile int *lost;
+    int lost; /* zeros have been mapped */
 } range;
 
 typedef struct block {
@@ -46,39 +56,80 @@ static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous;
 static size_t page_size;
 
-static void
-on_sigbus(int number, siginfo_t *info, void *context)
+/* Whether the last page of a mapping can't be read. Without a fault: the kernel copies the set
+ * of signals before it finds that 'how' is none, and says EFAULT where it can't. */
+static bool
+is_gone(uintptr_t base, size_t size)
 {
-    uintptr_t at = (uintptr_t)info->si_addr;
+    uintptr_t word = (base + size - 1) & ~(uintptr_t)7;
+    return syscall(SYS_rt_sigprocmask, ~0, word, NULL, 8) < 0 && errno == EFAULT;
+}
+
+/* The watched range that an address is in, or NULL. at 0: one with pages that are gone. */
+static range *
+find_range(uintptr_t at)
+{
     for (block *b = &first_block; b; b = __atomic_load_n(&b->next, __ATOMIC_ACQUIRE)) {
         for (int i = 0; i < 256; i++) {
             range *r = &b->ranges[i];
             uintptr_t base = __atomic_load_n(&r->base, __ATOMIC_ACQUIRE);
-            if (base && at >= base && at - base < r->size) {
-                int saved = errno;
-                void *page = (void *)(at & ~(uintptr_t)(page_size - 1));
-                void *zeros = mmap(page, page_size, PROT_READ,
-                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-                errno = saved;
-                if (zeros != MAP_FAILED) {
-                    *r->lost = 1;
-                    return;
-                }
+            if (base == 0) {
+                continue;
+            }
+            if (at ? at >= base && at - base < r->size : r->lost || is_gone(base, r->size)) {
+                return r;
             }
         }
     }
-    if (previous.sa_flags & SA_SIGINFO) {
-        previous.sa_sigaction(number, info, context);
+    return NULL;
+}
+
+static void
+on_sigbus(int number, siginfo_t *info, void *context)
+{
+    static volatile int handed_on;
+    int saved = errno;
+    bool raised = info->si_code <= 0; /* by raise() or kill(), not by a read */
+    range *r = NULL;
+    if (!raised) {
+        uintptr_t at = (uintptr_t)info->si_addr;
+        r = find_range(at);
+        if (r != NULL) {
+            uintptr_t page = at & ~(uintptr_t)(page_size - 1);
+            void *zeros = mmap((void *)page, r->size - (page - r->base), PROT_READ,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+            r->lost = 1;
+            r = zeros == MAP_FAILED ? NULL : r;
+        }
     }
-    else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+    else if (info->si_code == SI_TKILL && info->si_pid == getpid()) {
+        r = find_range(0);
+    }
+    errno = saved;
+    if (r != NULL) {
+        return;
+    }
+    /* A handler that comes back here (see above) has done its part. */
+    if (!handed_on && (previous.sa_flags & SA_SIGINFO)) {
+        handed_on = 1;
+        previous.sa_sigaction(number, info, context);
+        handed_on = 0;
+    }
+    else if (!handed_on && previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+        handed_on = 1;
         previous.sa_handler(number);
+        handed_on = 0;
     }
     else {
-        /* As if we were not there: the read is repeated and ends the process. */
+        /* As if we were not there: the process ends. */
         signal(SIGBUS, SIG_DFL);
+        if (raised) {
+            raise(SIGBUS);
+        }
     }
 }
 
+/* Ours goes on top, unless it is there. Holds the lock. 0, -1. */
 static int
 install_handler(void)
 {
@@ -100,7 +151,7 @@ install_handler(void)
 
 /* Watch the mapping. NULL when there is no memory for one more block. */
 static range *
-watch(uintptr_t base, size_t size, volatile int *lost)
+watch(uintptr_t base, size_t size)
 {
     range *found = NULL;
     pthread_mutex_lock(&ranges_lock);
@@ -122,7 +173,7 @@ watch(uintptr_t base, size_t size, volatile int *lost)
     }
     if (found != NULL) {
         found->size = size;
-        found->lost = lost;
+        found->lost = 0;
         __atomic_store_n(&found->base, base, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&ranges_lock);
@@ -184,7 +235,7 @@ ps_map_file(ps_pack *pack, PyObject *path)
         return -1;
     }
     close(fd);
-    pack->map_range = watch((uintptr_t)p, size, &pack->lost);
+    pack->map_range = watch((uintptr_t)p, size);
     if (pack->map_range == NULL) {
         munmap(p, size);
         PyErr_NoMemory();
@@ -193,7 +244,20 @@ ps_map_file(ps_pack *pack, PyObject *path)
     pack->data = p;
     pack->size = size;
     pack->storage = PS_PACK_MAP;
+    pack->mark = pack->data + size - 1;
+    while (*pack->mark == 0 && pack->mark > pack->data) { /* few: ids or a digest are there */
+        pack->mark--;
+    }
+    pack->mark_value = *pack->mark;
     return 0;
+}
+
+void
+ps_map_watch_again(void)
+{
+    pthread_mutex_lock(&ranges_lock);
+    (void)install_handler(); /* it was possible when the pack was opened */
+    pthread_mutex_unlock(&ranges_lock);
 }
 
 void

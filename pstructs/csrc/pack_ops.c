@@ -160,7 +160,7 @@ pack_key_eq(ps_state *st, ps_slot ref, PyObject *key)
         return -1;
     }
     int r = key_equals(st, pack, pack->data + offset, pack->data + pack->end, key, &after);
-    return PS_UNLIKELY(pack->lost) && ps_pack_lost(st, pack) < 0 ? -1 : r;
+    return PS_UNLIKELY(ps_pack_is_lost(pack)) && ps_pack_lost(st, pack) < 0 ? -1 : r;
 }
 
 /* ---- lookup in place */
@@ -272,7 +272,7 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
                     }
                 }
                 else {
-                    if (PS_UNLIKELY(pack->lost) && ps_pack_lost(st, pack) < 0) {
+                    if (PS_UNLIKELY(ps_pack_is_lost(pack)) && ps_pack_lost(st, pack) < 0) {
                         return PS_ERROR;
                     }
                     pack = ps_pack_import(st, pack, import);
@@ -291,7 +291,8 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
             p += stride * (size_t)ps_popcount(nodemap);
         }
         if (!(datamap & bit)) {
-            return PS_UNLIKELY(pack->lost) && ps_pack_lost(st, pack) < 0 ? PS_ERROR : PS_NOT_FOUND;
+            return PS_UNLIKELY(ps_pack_is_lost(pack)) && ps_pack_lost(st, pack) < 0 ? PS_ERROR
+                                                                                    : PS_NOT_FOUND;
         }
         size_t n = (size_t)ps_popcount(datamap), i = (size_t)ps_index(datamap, bit);
         unsigned code = (flags & PS_RF_ENDS) >> PS_RF_ENDS_SHIFT;
@@ -317,7 +318,7 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
         }
         const uint8_t *at = payload + start, *after = NULL;
         int equal = key_equals(st, pack, at, payload + stop, key, &after);
-        if (PS_UNLIKELY(equal < 0 || (pack->lost && ps_pack_lost(st, pack) < 0))) {
+        if (PS_UNLIKELY(equal < 0 || (ps_pack_is_lost(pack) && ps_pack_lost(st, pack) < 0))) {
             return PS_ERROR;
         }
         if (!equal) {
@@ -418,7 +419,7 @@ pack_value(ps_state *st, ps_slot ref)
             quick = false;
         }
         if (quick) {
-            if (PS_UNLIKELY(pack->lost) && x != NULL) {
+            if (PS_UNLIKELY(ps_pack_is_lost(pack)) && x != NULL) {
                 Py_CLEAR(x);
                 ps_pack_lost(st, pack);
             }
@@ -441,6 +442,9 @@ pack_count(ps_state *st, ps_slot ref)
     }
     if (!ps_kind_is_trie(r.kind) || r.count > PS_PACK_MAX_COUNT) {
         ps_pack_damaged(st, pack, r.offset, "a node has an impossible count");
+        return -1;
+    }
+    if (ps_pack_lost(st, pack) < 0) {
         return -1;
     }
     return (Py_ssize_t)r.count;
@@ -467,7 +471,7 @@ pack_same(ps_state *st, ps_slot a, ps_slot b)
     }
     return memcmp(packs[0]->data + offsets[0] + PS_R_DIGEST,
                   packs[1]->data + offsets[1] + PS_R_DIGEST, 16) == 0 &&
-           !packs[0]->lost && !packs[1]->lost;
+           !ps_pack_is_lost(packs[0]) && !ps_pack_is_lost(packs[1]);
 }
 
 const ps_pack_ops ps_the_pack_ops = {

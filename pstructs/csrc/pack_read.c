@@ -81,7 +81,7 @@ PyObject *
 ps_pack_damaged(ps_state *st, ps_pack *pack, uint64_t offset, const char *what)
 {
     char name[9];
-    if (pack->lost) {
+    if (ps_pack_is_lost(pack)) {
         ps_pack_lost(st, pack);
         return NULL;
     }
@@ -95,7 +95,7 @@ ps_pack_damaged(ps_state *st, ps_pack *pack, uint64_t offset, const char *what)
 int
 ps_pack_lost(ps_state *st, ps_pack *pack)
 {
-    if (PS_LIKELY(!pack->lost)) {
+    if (PS_LIKELY(!ps_pack_is_lost(pack))) {
         return 0;
     }
     ps_raise(st, "DamagedPackError",
@@ -422,7 +422,7 @@ ps_record_open(ps_state *st, ps_pack *pack, uint64_t offset, ps_record *r)
     if (PS_UNLIKELY(!ps_record_is_checked(pack, offset))) {
         return ps_record_check(st, pack, offset);
     }
-    return 0;
+    return ps_pack_lost(st, pack);
 }
 
 /* ---- values */
@@ -449,7 +449,7 @@ decode_at(ps_state *st, ps_pack *pack, const uint8_t *p, const uint8_t *end, boo
         ps_pack_damaged(st, pack, (uint64_t)(d.p - pack->data),
                         "a value is longer than its content");
     }
-    if (PS_UNLIKELY(pack->lost)) {
+    if (PS_UNLIKELY(ps_pack_is_lost(pack))) {
         Py_CLEAR(x);
         PyErr_Clear();
         ps_pack_lost(st, pack);
@@ -532,6 +532,10 @@ nested_reference(ps_decoder *d, ps_ref ref, PyObject *order, bool top)
     else {
         x = collection_of(d, r.kind, target, &r, order);
     }
+    if (PS_UNLIKELY(ps_pack_is_lost(target)) && x != NULL) {
+        Py_CLEAR(x);
+        ps_pack_lost(st, target);
+    }
 done:
     Py_DECREF(target);
     return x;
@@ -559,6 +563,10 @@ raw_data(ps_decoder *d, ps_ref ref)
             whole = PyMemoryView_FromObject((PyObject *)target);
             Py_ssize_t start = (Py_ssize_t)(r.content - target->data);
             slice = whole ? PySequence_GetSlice(whole, start, start + (Py_ssize_t)r.length) : NULL;
+        }
+        if (PS_UNLIKELY(ps_pack_is_lost(target)) && slice != NULL) {
+            Py_CLEAR(slice);
+            ps_pack_lost(d->st, target);
         }
     }
     Py_XDECREF(whole);

@@ -33,6 +33,7 @@ new_pack(ps_state *st, PyObject *resolve, PyObject *owner)
         PyObject_GC_UnTrack(pack); /* nobody finds it before it has bytes */
         pack->resolve = resolve == Py_None ? NULL : Py_NewRef(resolve);
         pack->owner = Py_NewRef(owner);
+        pack->mark = &pack->mark_value; /* memory of our own is never cut */
     }
     return pack;
 }
@@ -235,6 +236,9 @@ pack_root(PyObject *self, PyObject *unused)
     ps_state *st = PyType_GetModuleState(Py_TYPE(self));
     uint64_t root = ps_load64(pack->data + PS_H_ROOT_OFFSET);
     ps_record r;
+    if (pack->storage == PS_PACK_MAP) {
+        ps_map_watch_again();
+    }
     if (ps_record_open(st, pack, root, &r) < 0) {
         return NULL;
     }

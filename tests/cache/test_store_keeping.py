@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pstructs
 from pstructs import pmap
 from pstructs.cache import SnapshotStore
 from pstructs.cache.retention import KeepLast, KeepPeriods, KeepWithin, keep
@@ -524,3 +525,34 @@ def test_unique_bytes_are_what_expiry_gives_back(
         assert [v.number for v in store.expire(KeepLast(0)).expired] == [number]
         after = store.report()
         assert after.live == before.live - before.versions[number].unique
+
+
+# ---------------------------------------------------------------- names and histories
+
+
+def test_an_expired_version_gets_no_new_names(store: SnapshotStore) -> None:
+    for n in range(3):
+        store.save(pmap({"n": n}))
+    store.tag("kept", 1)
+    store.expire(keep(last=1))
+    assert store.load("kept")["n"] == 0
+    for call in (store.branch, store.tag):
+        with pytest.raises(ExpiredVersionError):
+            call("x", 2)
+    assert list(store.heads()) == ["main"] and list(store.tags()) == ["kept"]
+
+
+def test_histories_pass_over_expired_versions(store: SnapshotStore) -> None:
+    value = pmap({"a": 0, "b": 0})
+    for n in range(1, 7):
+        value = value.set("a", n) if n % 2 else value.set("b", n)
+        store.save(value)
+    store.pin(1, "x")
+    store.pin(4, "x")
+    store.expire(keep(last=1))
+    assert [(c.version.number, c.old, c.new) for c in store.history("a")] == [
+        (6, 3, 5),
+        (4, 1, 3),
+        (1, pstructs.ABSENT, 1),
+    ]
+    assert {key: v.number for key, v in store.blame_keys().items()} == {"a": 6, "b": 6}

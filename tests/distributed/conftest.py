@@ -67,7 +67,7 @@ class Runner:
 def cluster() -> Iterator[Cluster]:
     ray = pytest.importorskip("ray")
     ray.init(
-        address="local",
+        address="local",  # never a cluster that runs here anyway
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,

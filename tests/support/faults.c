@@ -325,7 +325,8 @@ TRANSFER(pread, (int fd, void *p, size_t n, off_t o), (fd, p, n, o), (fd, p, (n 
 TRANSFER(pread64, (int fd, void *p, size_t n, off64_t o), (fd, p, n, o), (fd, p, (n + 1) / 2, o),
          o, (void)at)
 
-/* Locks. What else fcntl does is passed on. */
+/* Locks. What else fcntl does is passed on. A disk that fails for good has no part in locks
+ * (and SQLite asks for them again for ten seconds). */
 #define FCNTL(name)                                                                               \
     int name(int fd, int command, ...)                                                            \
     {                                                                                             \
@@ -340,7 +341,7 @@ TRANSFER(pread64, (int fd, void *p, size_t n, off64_t o), (fd, p, n, o), (fd, p,
             return real(fd, command, arg);                                                        \
         }                                                                                         \
         pthread_mutex_lock(&lock);                                                                \
-        bool fails = due(path_of(fd), #name);                                                     \
+        bool fails = !lasting && due(path_of(fd), #name);                                         \
         pthread_mutex_unlock(&lock);                                                              \
         if (fails) {                                                                              \
             errno = failure ? failure : EIO;                                                      \
