@@ -28,7 +28,7 @@ THIRD_PARTY = {
 INTEROP = {"hypothesis", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "pydantic_core"}
 LAZY_THIRD_PARTY = {
     CORE: {"numpy"},
-    CACHE: {"fsspec", "numpy", "zstandard"},
+    CACHE: {"fsspec", "numpy"},
     DISTRIBUTED: {"numpy"},
     ROOF: set(),
 }
