@@ -12,6 +12,7 @@
 #   make crash    KILLS=20 kill -9 during saves
 #   make powerloss STATES=20000 disks after a power cut
 #   make syscalls every call of a store to the system fails once
+#   make faults   FAULTS=50 deaths of owners and workers of shared packs, and of a node
 #   make clean    remove what was built          make distclean    and the environments
 #
 # PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
@@ -23,6 +24,7 @@ CLANG ?= clang
 SECONDS ?= 60
 KILLS ?= 20
 STATES ?= 20000
+FAULTS ?= 50
 BENCH ?= \b1000\W
 ARGS ?=
 
@@ -42,7 +44,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash powerloss syscalls build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults powerloss syscalls build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -187,6 +189,10 @@ powerloss: $(VENV)/.has-test build
 
 syscalls: $(VENV)/.has-test build
 	PSTRUCTS_STRIDE=1 $(BIN)/python -m pytest -s tests/cache/test_store_calls.py $(ARGS)
+
+faults: $(VENV)/.has-test build
+	PSTRUCTS_FAULTS=$(FAULTS) PSTRUCTS_NODES=1 PSTRUCTS_SHARED_VERSIONS=10000 \
+		$(BIN)/python -m pytest tests/distributed -k 'faults or nodes or many_versions' $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build

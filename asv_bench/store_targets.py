@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import gc
 import hashlib
+import math
 import os
 import pickle
 import random
@@ -288,6 +289,19 @@ def report(found: list[Figures]) -> None:
         print("| " + " | ".join(cells) + " |")
 
 
+def plot(found: list[Figures]) -> None:
+    """Bars on a scale where each block is twice the one before."""
+    for title, value, unit in (
+        ("time of a save, one key changed", lambda f: statistics.median(f.save), "us"),
+        ("bytes of a version", lambda f: f.nbytes, ""),
+    ):
+        print(f"\n{title}; each block doubles it")
+        least = min(map(value, found))
+        for f in found:
+            blocks = "#" * (1 + round(math.log2(value(f) / least)))
+            print(f"  {f.name:36} {blocks} {value(f):,.0f} {unit}".rstrip())
+
+
 def targets(f: Figures, entries: int, versions: int) -> None:
     """Ours against what was promised, for 1,000 versions of a million entries."""
     print(f"\nWhat was promised, at {versions:,} versions of {entries:,} entries")
@@ -329,6 +343,7 @@ def main() -> None:
             except ImportError as error:
                 print(f"  {name} is not installed ({error})")
     report(found)
+    plot([f for f in found if "before" not in f.name])
 
 
 if __name__ == "__main__":

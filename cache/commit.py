@@ -154,30 +154,43 @@ class Committer:
         }
         files = [uuid for uuid, image in images.items() if len(image) >= ROW_LIMIT]
         with self.guard():
-            if files:
-                with self.folder.transaction(sync=False) as con:
-                    for uuid in files:
-                        pending.add(con, uuid)
             try:
-                rows, places = {}, dict[bytes, str | bytes]()
-                for uuid, image in images.items():
-                    if uuid in files:
-                        rows[uuid] = disk.write(uuid, image, sync=self.sync)
-                        places[uuid] = disk.filename(uuid)[1]
-                    else:
-                        places[uuid] = blob = bytes(image)
-                        rows[uuid] = disk.write(uuid, blob, sync=False)
-                return self._commit(changes, rows, files), places
-            except (StoreClosedError, SyncError):
-                raise  # it can't be known what is on the disk: a sweep will see
-            except BaseException as error:
+                with self.underway(files):
+                    rows, places = {}, dict[bytes, str | bytes]()
+                    for uuid, image in images.items():
+                        if uuid in files:
+                            rows[uuid] = disk.write(uuid, image, sync=self.sync)
+                            places[uuid] = disk.filename(uuid)[1]
+                        else:
+                            places[uuid] = blob = bytes(image)
+                            rows[uuid] = disk.write(uuid, blob, sync=False)
+                    return self._commit(changes, rows, files), places
+            except _CommittedBefore as error:
+                if self.sync:  # who made it may be waiting for that still
+                    self.folder.group.wait()
+                return error.versions, {}
+
+    @contextlib.contextmanager
+    def underway(self, files: Sequence[bytes]) -> Iterator[None]:
+        """Write packs into files within, and commit them: if that does not happen, they go."""
+        if files:
+            with self.guard(), self.folder.transaction(sync=False) as con:
                 for uuid in files:
-                    self.take_back(uuid)
-                if isinstance(error, _CommittedBefore):
-                    if self.sync:  # who made it may be waiting for that still
-                        self.folder.group.wait()
-                    return error.versions, {}
-                raise
+                    pending.add(con, uuid)
+        try:
+            yield
+        except (StoreClosedError, SyncError):
+            raise  # it can't be known what is on the disk: a sweep will see
+        except BaseException:
+            for uuid in files:
+                self.take_back(uuid)
+            raise
+
+    def commit(self, change: Change, columns: Columns) -> Version:
+        """Commit a pack that was written within `underway`."""
+        uuid = change.draft.pack
+        with self.guard():
+            return self._commit([change], {uuid: columns}, [uuid])[0]
 
     def take_back(self, uuid: bytes) -> None:
         """Remove the file of a commit that did not happen; leave it to a sweep if that fails."""

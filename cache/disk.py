@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from io import RawIOBase
 from typing import Any, BinaryIO, TypeAlias
 
 import diskcache
@@ -28,6 +29,7 @@ __all__ = [
     "SyncError",
     "sync_file",
     "sync_folder",
+    "write_fully",
 ]
 
 ROW_LIMIT = 32 * 1024
@@ -67,6 +69,14 @@ def sync_file(path: str) -> None:
         raise SyncError(error.errno, f"sync of a pack failed: {error.strerror}", path) from error
     finally:
         os.close(handle)
+
+
+def write_fully(out: RawIOBase, data: bytes | memoryview) -> None:
+    """Write all of `data`: a signal or a nearly full disk makes short writes."""
+    view = memoryview(data)
+    done = 0
+    while done < len(view):
+        done += out.write(view[done:]) or 0
 
 
 class RawDisk(diskcache.Disk):  # type: ignore[misc]
@@ -149,9 +159,7 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
 
     def _write_file(self, path: str, view: memoryview, sync: bool) -> None:
         with open(path, "xb", buffering=0) as out:
-            done = 0
-            while done < len(view):  # a signal or a nearly full disk makes short writes
-                done += out.write(view[done:])
+            write_fully(out, view)
             if sync:
                 try:
                     os.fsync(out.fileno())

@@ -88,5 +88,5 @@ def expire(
     """Compute what expires and give it up, in the caller's transaction."""
     report = plan(folder, con, policy, head, now)
     for version in report.expired:
-        pins.expire(folder.catalog, con, version.number, f"{policy}"[:500])
+        pins.expire(folder.catalog, con, version.number, f"not among: {policy}"[:500])
     return report

@@ -12,7 +12,18 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from pstructs.cache.digests import Digest
 from pstructs.cache.forks import after_fork
@@ -25,6 +36,7 @@ from pstructs.cache.tiers import TierInfo
 __all__ = ["FunctionInfo", "Memoized", "memoize"]
 
 _P = ParamSpec("_P")
+_Q = ParamSpec("_Q")
 _R = TypeVar("_R")
 _R_co = TypeVar("_R_co", covariant=True)
 
@@ -45,6 +57,17 @@ class Memoized(Protocol[_P, _R_co]):
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
         """Return the result, cached or computed."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any], /) -> Self: ...
+
+    @overload
+    def __get__(
+        self: Memoized[Concatenate[Any, _Q], _R],
+        instance: object,
+        owner: type[Any] | None = None,
+        /,
+    ) -> Callable[_Q, _R]: ...
 
     def key(self, *args: _P.args, **kwargs: _P.kwargs) -> Digest:
         """Return the key under which the cache holds the result of a call."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from pstructs.cache.archive import archived, read_archived
@@ -14,6 +16,8 @@ from pstructs.cache.versions import Versions
 from pstructs.errors import PackError, StoreDamagedError
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from pstructs import Diff
 
 __all__ = ["Reading"]
@@ -80,7 +84,18 @@ class Reading(OpenStore):
         with self._folder.using():
             return self._value(self.version(found))
 
+    @contextlib.contextmanager
+    def _one_state(self) -> Iterator[sqlite3.Connection]:
+        """See one state of the catalog, and keep all that it leads to, till the end.
+
+        The lease comes first: a collector that does not see it has retired its packs before.
+        """
+        con = self._con()
+        with self._folder.using(), snapshot(con):
+            yield con
+
     def _value(self, found: Version) -> Any:
+        """Return the value of a version whose row was read under the lease that is held."""
         con = self._con()
         if (where := archived(self._folder, con, found)) is not None:
             return read_archived(self._folder, found, where)
@@ -160,5 +175,6 @@ class Reading(OpenStore):
         from pstructs import diff
 
         # what a version holds is known to its user only: no overload of diff fits better than any
-        with self._folder.errors, snapshot(self._con()):
-            return cast("Diff[Any, Any]", diff(self.load(a), self.load(b)))
+        with self._one_state() as con:
+            sides = (self._value(self._catalog.find(con, name)) for name in (a, b))
+            return cast("Diff[Any, Any]", diff(*sides))

@@ -95,8 +95,10 @@ class ResultDisk(diskcache.Disk):  # type: ignore[misc]
         self, value: Any, read: bool, key: object = None
     ) -> tuple[int, int, str | None, memoryview | None]:
         """Store bytes and return the columns size, mode, filename and value."""
+        if read:
+            raise TypeError("results are bytes, not open files")
         view = memoryview(value).cast("B")
-        if read or len(view) < self.min_file_size:
+        if len(view) < self.min_file_size:
             return 0, _MODE_RAW, None, view
         name, path = self.filename()
         try:

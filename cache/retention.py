@@ -86,7 +86,10 @@ class KeepLast(Policy):
     def keeps(self, versions: Sequence[Saved], now: int) -> dict[int, str]:
         """See `Policy.keeps`."""
         found = _newest_first(versions)[: self.count]
-        return {version.number: f"last {self.count}" for version in found}
+        return {version.number: str(self) for version in found}
+
+    def __str__(self) -> str:
+        return f"last {self.count}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,10 @@ class KeepWithin(Policy):
     def keeps(self, versions: Sequence[Saved], now: int) -> dict[int, str]:
         """See `Policy.keeps`."""
         oldest = now - self.age // timedelta(microseconds=1) * 1000
-        return {v.number: f"within {self.age}" for v in versions if v.time >= oldest}
+        return {v.number: str(self) for v in versions if v.time >= oldest}
+
+    def __str__(self) -> str:
+        return f"within {self.age}"
 
 
 def _span(period: Period, nanoseconds: int) -> tuple[int, ...]:
@@ -152,7 +158,10 @@ class KeepPeriods(Policy):
                 if len(found) == self.count:
                     break
                 found[span] = version.number
-        return dict.fromkeys(found.values(), f"{_ADVERBS[self.period]} {self.count}")
+        return dict.fromkeys(found.values(), str(self))
+
+    def __str__(self) -> str:
+        return f"{_ADVERBS[self.period]} {self.count}"
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,9 @@ class Either(Policy):
         both = {number: f"{left[number]}, {right[number]}" for number in left.keys() & right}
         return {**left, **right, **both}
 
+    def __str__(self) -> str:
+        return f"{self.left} or {self.right}"
+
 
 @dataclass(frozen=True)
 class Both(Policy):
@@ -180,6 +192,9 @@ class Both(Policy):
         """See `Policy.keeps`."""
         left, right = self.left.keeps(versions, now), self.right.keeps(versions, now)
         return {number: f"{left[number]} and {right[number]}" for number in left.keys() & right}
+
+    def __str__(self) -> str:
+        return f"({self.left}) and ({self.right})"
 
 
 def keep(

@@ -8,7 +8,6 @@ from typing import Any
 from pstructs import ABSENT, PMap
 from pstructs.cache.history import ValueChange, as_path, blame_keys, changes_at, look_up
 from pstructs.cache.reading import Reading
-from pstructs.cache.refs import snapshot
 from pstructs.cache.version import Version, VersionName
 from pstructs.errors import MissingPathError
 
@@ -57,9 +56,9 @@ class Tracing(Reading):
         """
         if limit is not None and limit < 0:
             raise ValueError(f"limit is a number of changes, got {limit}")
-        with self._folder.errors, snapshot(con := self._con()):
+        with self._one_state() as con:
             start = self._catalog.find(con, head)
-            found = changes_at(self._catalog, con, self._load, start, as_path(path))
+            found = changes_at(self._catalog, con, self._value, start, as_path(path))
             return list(islice(found, limit))
 
     def blame(self, path: object, head: VersionName = "main") -> Version:
@@ -80,12 +79,12 @@ class Tracing(Reading):
         -----
         *Cost*: O(versions · log n), of those that came after the one that is returned.
         """
-        with self._folder.errors, snapshot(con := self._con()):
+        with self._one_state() as con:
             start = self._catalog.find(con, head)
             where = as_path(path)
-            if look_up(self._load(start), where) is ABSENT:
+            if look_up(self._value(start), where) is ABSENT:
                 raise MissingPathError(f"{start} has nothing at {list(where)!r:.200}")
-            changes = changes_at(self._catalog, con, self._load, start, where)
+            changes = changes_at(self._catalog, con, self._value, start, where)
             return next(changes).version
 
     def blame_keys(self, path: object = (), head: VersionName = "main") -> PMap[Any, Version]:
@@ -121,6 +120,6 @@ class Tracing(Reading):
         ...     blamed["nut"].number, blamed["bolt"].number
         (1, 2)
         """
-        with self._folder.errors, snapshot(con := self._con()):
+        with self._one_state() as con:
             start = self._catalog.find(con, head)
-            return blame_keys(self._catalog, con, self._load, start, as_path(path))
+            return blame_keys(self._catalog, con, self._value, start, as_path(path))

@@ -46,7 +46,14 @@ from pstructs.distributed.pieces import (
     arrived,
     departing,
 )
-from pstructs.distributed.publishing import make_reachable, pin, publish, unpin
+from pstructs.distributed.publishing import (
+    flush_later,
+    make_reachable,
+    pin,
+    publish,
+    unpin,
+    watch_soon,
+)
 from pstructs.errors import PackError, ShareError, StoreError, UnsavableError
 from pstructs.packs import Pack
 
@@ -150,7 +157,10 @@ class Handle(Generic[T]):
                 if piece is None:
                     piece = Owner.find(self._owner, self._uuid, timeout, None)
                 self._piece = piece
-                return piece.open(timeout)
+                pack = piece.open(timeout)
+                watch_soon(self._owner, piece)
+                flush_later()
+                return pack
             except ShareError as error:
                 trouble = error
         if self._origin is not None:
@@ -270,10 +280,9 @@ def share(value: Any, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[Any]:
     True
     """
     if ray_or_none() is None:
-        if isinstance(value, Handle):
-            return value
-        say_in_process()
-        return Handle(uuids.uuid4().bytes, None, value)
+        if not isinstance(value, Handle):
+            say_in_process()
+        return share_here(value)
     if isinstance(value, Handle):
         if value.where == "ray":
             return value
@@ -285,6 +294,11 @@ def share(value: Any, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[Any]:
         log.warning("the owner of the shared packs has died; sharing anew through another one")
         PIECES.left(gone.owner)
         return _share(value, timeout)
+
+
+def share_here(value: Handle[T] | T) -> Handle[T]:
+    """A handle of a collection in this process, also where there is a cluster."""
+    return value if isinstance(value, Handle) else Handle(uuids.uuid4().bytes, None, value)
 
 
 def _share(value: T, timeout: float) -> Handle[T]:

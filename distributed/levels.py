@@ -8,11 +8,12 @@ in a log-structured merge tree, and a level that is full is merged:
     level    -1: under 64 kB    0: to 256 kB    1: to 1 MB    2 ...
     holds    32 packs or 64 kB  4 packs         4 packs       4
 
-When the packs that a new version reaches fill a level, the new pack copies what is still alive in
-that level and those below, and points only into larger packs. What nobody reaches then goes. A
-node is copied at most once a level, so a version costs O(changes) in the long run, and the packs
-that it reaches hold at most some 5 times its own bytes. A pack never points into one of a lower
-level.
+Only packs that point into others are counted: those that don't, such as the spliced parts of a
+result, hold nothing dead by themselves. When what a new version reaches fills a level, the new
+pack copies what is still alive in that level and those below, and points only into larger packs.
+What nobody reaches then goes. A node is copied at most once a level, so a version costs O(changes)
+in the long run, and what it reaches stays within some 5 times its own bytes. A pack never points
+into one of a lower level.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def _full(reached: Iterable[Piece], level: int) -> int:
     small, cut = 0, NOTHING
     for piece in reached:
         at = level_of(piece.nbytes)
-        counts[at] += 1
+        counts[at] += piece.derived or at < 0
         if at < level:
             cut = max(cut, at)
         if at < 0:

@@ -43,9 +43,10 @@ __all__ = ["NAMESPACE", "RECOVERY", "Owner", "PackOwner"]
 NAMESPACE = "pstructs"
 """The Ray namespace of the owner actors."""
 
-RECOVERY = 5.0
+RECOVERY = 10.0
 """Seconds that a reader waits for a lost pack to be published again. Processes learn of the death
-of an owner within 10 ms; starting a new one takes 0.5 to 1.5 s."""
+of an owner within 10 ms; starting a new one takes 0.5 to 1.5 s, and 6 s on a machine that is busy
+with other things."""
 
 PICKLED = b"pickled"
 """In whose name the packs of handles are kept that were pickled by other means than Ray's."""
@@ -70,14 +71,17 @@ class PackOwner:
         if process is not None and uuid in self._kept:
             travelled, users = self._kept[uuid]
             users.add(process)
-            return travelled[-1][3]
+            return travelled[-1][4]
         ref = ray.put(pack)
         nbytes = pack.buffer.view.nbytes
         self._sizes[ref.binary()] = nbytes
         self._put += nbytes
         if process is not None:
             name = ray.get_runtime_context().get_actor_name()
-            self._kept[uuid] = [(uuid, nbytes, None, ref, name, store, ())], {process}
+            self._kept[uuid] = (
+                [(uuid, nbytes, bool(pack.imports), None, ref, name, store, ())],
+                {process},
+            )
         return ref
 
     async def keep(self, uuid: bytes, travelled: list[Travelling], process: bytes) -> None:
@@ -234,7 +238,7 @@ class Owner:
         """Call the actor and wait for the answer; errors are a `ShareError`."""
 
         def work() -> Any:
-            ref = getattr(self._reached(), method).remote(*args)
+            ref = getattr(self.look_up(), method).remote(*args)
             return fetch(connected(), ref, timeout, _DOING[method])
 
         try:
@@ -246,7 +250,7 @@ class Owner:
 
     def tell(self, method: str, *args: Any) -> Any:
         """Call the actor; the reference of the answer, which never raises here."""
-        return getattr(self._reached(), method).remote(*args)
+        return getattr(self.look_up(), method).remote(*args)
 
     @property
     def process(self) -> bytes:
@@ -261,15 +265,22 @@ class Owner:
     def end(self) -> None:
         """End the actor; packs that nobody reads any more are freed, open ones stay readable."""
         self.forget()
-        connected().kill(self._reached())
+        connected().kill(self.look_up())
 
     def forget(self) -> None:
         """Let the next call of `attach` or `connect` look the name up again."""
         with _lock:
-            if _owners.get(self.name) is self:
+            known = _owners.get(self.name)
+            if known is not None and known.actor_id == self.actor_id:
                 del _owners[self.name]
 
-    def _reached(self) -> Any:
+    @property
+    def actor_id(self) -> str | None:
+        """Which actor of that name this is; None before it was looked up."""
+        return None if self._actor is None else str(self._actor._actor_id.hex())
+
+    def look_up(self) -> Any:
+        """The actor."""
         if self._actor is None:
             try:
                 self._actor = connected().get_actor(self.name, namespace=NAMESPACE)

@@ -45,7 +45,9 @@ An object costs 2 to 3 ms to put and 0.3 ms in each process that opens it; Ray p
 of up to 100 kB with the task itself.
 """
 
-Travelling = tuple[bytes, int, bytes | None, Any, "str | None", "str | None", "tuple[bytes, ...]"]
+Travelling = tuple[
+    bytes, int, bool, bytes | None, Any, "str | None", "str | None", "tuple[bytes, ...]"
+]
 
 
 class Piece:
@@ -67,12 +69,15 @@ class Piece:
     imports : dict of bytes to Piece
         The packs that it points into, by the first 8 bytes of their uuids. Empty for a large
         pack that was not opened here.
+    derived : bool
+        Whether it points into others at all.
     """
 
     __slots__ = (
         "__weakref__",
         "cluster",
         "data",
+        "derived",
         "imports",
         "kept",
         "nbytes",
@@ -99,6 +104,7 @@ class Piece:
         self.owner: str | None = None
         self.store = store
         self.imports = {piece.uuid[:8]: piece for piece in imports}
+        self.derived = bool(self.imports)
         self.kept = False  # by the owner, in this process's name
 
     def __repr__(self) -> str:
@@ -302,6 +308,7 @@ def departing(pieces: Iterable[Piece]) -> list[Travelling]:
         (
             p.uuid,
             p.nbytes,
+            p.derived,
             None if p.data is None else bytes(p.data),
             p.ref,
             p.owner,
@@ -317,10 +324,10 @@ def arrived(travelled: list[Travelling]) -> dict[bytes, Piece]:
     ray = ray_or_none()
     cluster = None if ray is None else cluster_of(ray)
     here: dict[bytes, Piece] = {}
-    for uuid, nbytes, data, ref, owner, store, shorts in travelled:
+    for uuid, nbytes, derived, data, ref, owner, store, shorts in travelled:
         piece = Piece(
             uuid, nbytes, data=data, store=store, imports=[here[short] for short in shorts]
         )
-        piece.ref, piece.cluster, piece.owner = ref, cluster, owner
+        piece.ref, piece.cluster, piece.owner, piece.derived = ref, cluster, owner, derived
         here[uuid[:8]] = PIECES.add(piece)
     return here

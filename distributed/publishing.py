@@ -18,6 +18,7 @@ from typing import Any
 from pstructs.distributed import stored
 from pstructs.distributed.backend import (
     DEFAULT_TIMEOUT,
+    OwnerGoneError,
     PackLostError,
     cluster_of,
     connected,
@@ -38,7 +39,7 @@ from pstructs.distributed.pieces import (
 from pstructs.errors import ShareError
 from pstructs.packs import Pack
 
-__all__ = ["make_reachable", "pin", "unpin", "watch"]
+__all__ = ["flush_later", "make_reachable", "pin", "publish", "unpin", "watch", "watch_soon"]
 
 log = logging.getLogger("pstructs.distributed")
 
@@ -166,18 +167,36 @@ def _flush() -> None:
 
 # ---- the end of an owner
 
-_watched: dict[str, Any] = {}  # name of an owner -> the actor that is watched
+_watched: dict[str, str | None] = {}  # name of an owner -> id of the actor that is watched
 _watch_lock = threading.Lock()
 
 
 def watch(owner: Owner) -> None:
     """Send packs again when that owner ends."""
     with _watch_lock:
-        actor = _watched.get(owner.name)
-        if actor is owner._actor:
+        if _watched.get(owner.name) == owner.actor_id:
             return
-        _watched[owner.name] = owner._actor
+        _watched[owner.name] = owner.actor_id
     owner.tell("watch").future().add_done_callback(lambda future: _ended(owner, future))
+
+
+def watch_soon(name: str, piece: Piece) -> None:
+    """Watch the owner of large packs that were opened here, without waiting for it."""
+    if name not in _watched and any(reached.large for reached in closure([piece])):
+        _watched[name] = None
+        threading.Thread(
+            target=_watch_by_name, args=(name,), name="pstructs-watch", daemon=True
+        ).start()
+
+
+def _watch_by_name(name: str) -> None:
+    try:
+        owner = Owner.attach(name)
+        owner.look_up()
+        watch(owner)
+    except ShareError as error:  # it has died already, or Ray was shut down
+        _watched.pop(name, None)
+        log.debug("not watching an owner: %s", error)
 
 
 def _ended(owner: Owner, future: Any) -> None:
@@ -193,24 +212,36 @@ def _ended(owner: Owner, future: Any) -> None:
 
 
 def _send_again(owner: Owner) -> None:
-    try:
-        owner.forget()
-        lost = PIECES.left(owner.name)
-        alive = [piece for piece in lost if OPEN_PACKS.get(piece.uuid) is not None]
-        pinned = [piece for (name, _), piece in _pinned.items() if name == owner.name]
-        if ray_or_none() is None or not (alive or pinned):
-            return
-        log.warning(
-            "the owner of the shared packs has died; %d packs that are open here are sent again",
-            len(alive),
-        )
-        successor = Owner.connect(owner.name)
-        claimed = set(successor.ask("claim", DEFAULT_TIMEOUT, [p.uuid for p in (*alive, *pinned)]))
-        for piece in closure(alive):
-            if piece.uuid in claimed and piece.large:
-                _send(piece, successor, DEFAULT_TIMEOUT, keep=True)
-        for piece in pinned:
-            if piece.uuid in claimed:
-                successor.ask("keep", DEFAULT_TIMEOUT, piece.uuid, departing([piece]), PICKLED)
-    except ShareError as error:
-        log.warning("packs that were open here could not be sent again: %s", error)
+    owner.forget()
+    if _watched.get(owner.name) == owner.actor_id:
+        _watched.pop(owner.name, None)
+    lost = PIECES.left(owner.name)
+    alive = [piece for piece in lost if OPEN_PACKS.get(piece.uuid) is not None]
+    pinned = [piece for (name, _), piece in _pinned.items() if name == owner.name]
+    if ray_or_none() is None or not (alive or pinned):
+        return
+    log.warning(
+        "the owner of the shared packs has died; %d packs that are open here are sent again",
+        len(alive),
+    )
+    for last in (False, False, True):
+        try:
+            return _send_to(Owner.connect(owner.name), alive, pinned)
+        except OwnerGoneError as gone:  # the successor, too
+            if last:
+                log.warning("packs that were open here could not be sent again: %s", gone)
+        except ShareError as error:
+            log.warning("packs that were open here could not be sent again: %s", error)
+            return None
+
+
+def _send_to(successor: Owner, alive: list[Piece], pinned: list[Piece]) -> None:
+    uuids = [piece.uuid for piece in (*alive, *pinned)]
+    claimed = set(successor.ask("claim", DEFAULT_TIMEOUT, uuids))
+    for piece in closure(alive):
+        if piece.uuid in claimed and piece.large:
+            _send(piece, successor, DEFAULT_TIMEOUT, keep=True)
+    for piece in pinned:
+        if piece.uuid in claimed:
+            successor.ask("keep", DEFAULT_TIMEOUT, piece.uuid, departing([piece]), PICKLED)
+    watch(successor)

@@ -54,6 +54,7 @@ __all__ = [
     "UnsavableKeyError",
     "UnsavableValueError",
     "WatchError",
+    "WorkCancelledError",
     "WriteIdError",
 ]
 
@@ -296,6 +297,10 @@ class MissedVersionsError(HeadError, LookupError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.args[0], self.oldest))
+
+
+class WorkCancelledError(PstructsError, RuntimeError):
+    """Work on the parts of a collection was given up because its user asked for it."""
 
 
 class HistoryError(PstructsError):

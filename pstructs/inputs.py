@@ -1,8 +1,9 @@
 """Read records from CSV, JSON and NDJSON files, or refuse the file as a whole.
 
-Every reader returns all records of a file or raises `InputFormatError` with the file, the line
+Every reader gives all records of a file or raises `InputFormatError` with the file, the line
 and what to do, so a caller can read first and change its own data only afterwards: a bad line
-near the end leaves nothing half imported.
+near the end leaves nothing half imported. `read_records` returns them all in a dict;
+`RecordStream` gives them one by one, for files that are larger than the memory.
 
 Text of a CSV cell stays text (``007`` is not the number 7, and a number of any length keeps all
 its digits); JSON and NDJSON bring their own types, with integers of any size.
@@ -20,9 +21,10 @@ from typing import Any, NamedTuple
 
 from pstructs.errors import InputFormatError
 
-__all__ = ["FORMATS", "Progress", "Records", "guess_format", "read_records"]
+__all__ = ["FORMATS", "Progress", "RecordStream", "Records", "guess_format", "read_records"]
 
 Progress = Callable[[int, int], object]
+Tell = Callable[[int], object]
 
 FORMATS = ("csv", "json", "ndjson")
 SUFFIXES = {
@@ -121,29 +123,79 @@ def read_records(
     -----
     *Cost*: O(bytes) time, and memory for all records at once.
     """
-    path = Path(path)
-    format = format or guess_format(path)
-    readers = {"csv": _read_csv, "json": _read_json, "ndjson": _read_ndjson}
-    if format not in readers:
-        raise InputFormatError(
-            str(path), 0, f"unknown format {format!r}. Use one of {', '.join(FORMATS)}"
-        )
-    total = path.stat().st_size
-    tell = progress or (lambda done, total: None)
-    found = readers[format](path, key, lambda done: tell(done, total))
-    tell(total, total)
-    return found
+    stream = RecordStream(path, format=format, key=key, progress=progress)
+    records = dict(stream)
+    return Records(records, stream.seen - len(records), stream.key or "", stream.format)
 
 
-class _Collector:
-    """Puts records under their keys and counts the keys that came before."""
+class RecordStream:
+    """The records of a file one by one: an iterable of pairs, key and record, to go through once.
 
-    def __init__(self, path: Path, key: str | None) -> None:
-        self.path, self.key = str(path), key
-        self.records: dict[Any, Any] = {}
-        self.seen = 0
+    Parameters
+    ----------
+    path, format, key, progress
+        As for `read_records`.
 
-    def add(self, line: int, record: dict[str, Any]) -> None:
+    Attributes
+    ----------
+    key : str or None
+        Name of the key column: from the first record on where none was given; None where the file
+        is an object, whose own keys are used.
+    format : str
+        One of `FORMATS`.
+    seen : int
+        How many records there were so far.
+
+    Raises
+    ------
+    InputFormatError
+        When the format can't be told; while iterating, as `read_records`.
+    OSError
+        The file can't be opened.
+
+    Notes
+    -----
+    *Cost*: O(bytes) time, and memory for one record of a CSV or NDJSON file. A JSON file is one
+    value, of which the text is read as a whole.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "people.csv")
+    >>> with open(path, "w") as file:
+    ...     _ = file.write("id,name\\n7,Ada\\n8,Bob\\n")
+    >>> stream = RecordStream(path)
+    >>> list(stream)
+    [('7', {'id': '7', 'name': 'Ada'}), ('8', {'id': '8', 'name': 'Bob'})]
+    >>> stream.key, stream.seen
+    ('id', 2)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        key: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._file = Path(path)
+        self.path, self.key, self.seen = str(path), key, 0
+        self.format = format or guess_format(self._file)
+        if self.format not in FORMATS:
+            raise InputFormatError(
+                self.path, 0, f"unknown format {format!r}. Use one of {', '.join(FORMATS)}"
+            )
+        self._tell = progress or (lambda done, total: None)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        readers = {"csv": _read_csv, "json": _read_json, "ndjson": _read_ndjson}
+        total = self._file.stat().st_size
+        yield from readers[self.format](self._file, self, lambda done: self._tell(done, total))
+        self._tell(total, total)
+
+    def keyed(self, line: int, record: dict[str, Any]) -> tuple[Any, Any]:
+        """Return a record with its key in front, and count it."""
         if self.key is None:
             if not record:
                 raise InputFormatError(
@@ -166,14 +218,8 @@ class _Collector:
                 f"the value of the key column {self.key!r} is {_kind(key)}. "
                 f"Choose a key column that holds text or numbers",
             )
-        self.put(key, record)
-
-    def put(self, key: Any, value: Any) -> None:
         self.seen += 1
-        self.records[key] = value
-
-    def done(self, format: str) -> Records:
-        return Records(self.records, self.seen - len(self.records), self.key or "", format)
+        return key, record
 
 
 def _some(names: Any, most: int = 8) -> str:
@@ -209,7 +255,7 @@ def _check_mark(path: Path, start: bytes) -> bytes:
     return start.removeprefix(b"\xef\xbb\xbf")
 
 
-def _lines(path: Path, tell: Callable[[int], object]) -> Iterator[str]:
+def _lines(path: Path, tell: Tell) -> Iterator[str]:
     """The lines of a UTF-8 file, with their ends."""
     done = 0
     with path.open("rb") as file:
@@ -257,7 +303,7 @@ def _header(path: Path, names: list[str], key: str | None) -> list[str]:
     return names
 
 
-def _read_csv(path: Path, key: str | None, tell: Callable[[int], object]) -> Records:
+def _read_csv(path: Path, out: RecordStream, tell: Tell) -> Iterator[tuple[Any, Any]]:
     lines = _lines(path, tell)
     first, skipped = "", 0
     for first in lines:
@@ -271,7 +317,6 @@ def _read_csv(path: Path, key: str | None, tell: Callable[[int], object]) -> Rec
         yield first
         yield from lines
 
-    out = _Collector(path, key)
     rows = csv.reader(rest(), delimiter=_separator(first), strict=True)
     with _long_cells():
         names: list[str] | None = None
@@ -280,7 +325,7 @@ def _read_csv(path: Path, key: str | None, tell: Callable[[int], object]) -> Rec
             try:
                 row = next(rows)
             except StopIteration:
-                return out.done("csv")
+                return
             except csv.Error as error:
                 raise InputFormatError(
                     str(path),
@@ -289,8 +334,8 @@ def _read_csv(path: Path, key: str | None, tell: Callable[[int], object]) -> Rec
                     'Close every quote; inside quotes write "" for one quote',
                 ) from None
             if names is None:
-                names = _header(path, row, key)
-                out.key = key if key is not None else names[0]
+                names = _header(path, row, out.key)
+                out.key = out.key if out.key is not None else names[0]
             elif row:
                 if len(row) != len(names):
                     raise InputFormatError(
@@ -299,7 +344,7 @@ def _read_csv(path: Path, key: str | None, tell: Callable[[int], object]) -> Rec
                         f"{len(row)} fields where the header names {len(names)}. "
                         "Quote fields that hold a separator, or fix the line",
                     )
-                out.add(start, dict(zip(names, row, strict=True)))
+                yield out.keyed(start, dict(zip(names, row, strict=True)))
 
 
 # -- JSON ---------------------------------------------------------------------------------------
@@ -350,8 +395,7 @@ def _record(path: Path, line: int, value: Any) -> dict[str, Any]:
     return value
 
 
-def _read_ndjson(path: Path, key: str | None, tell: Callable[[int], object]) -> Records:
-    out = _Collector(path, key)
+def _read_ndjson(path: Path, out: RecordStream, tell: Tell) -> Iterator[tuple[Any, Any]]:
     for number, text in enumerate(_lines(path, tell), 1):
         text = text.strip(" \t\r\n")
         if not text:
@@ -363,10 +407,9 @@ def _read_ndjson(path: Path, key: str | None, tell: Callable[[int], object]) -> 
                 number,
                 f"text after the record, at column {end + 1}. Put each record on its own line",
             )
-        out.add(number, _record(path, number, value))
+        yield out.keyed(number, _record(path, number, value))
     if not out.seen:
         raise _empty(path, "An NDJSON file holds one JSON object a line")
-    return out.done("ndjson")
 
 
 class _Cursor:
@@ -411,7 +454,7 @@ class _Cursor:
         return found
 
 
-def _read_json(path: Path, key: str | None, tell: Callable[[int], object]) -> Records:
+def _read_json(path: Path, out: RecordStream, tell: Tell) -> Iterator[tuple[Any, Any]]:
     """Element by element, so that a bad one is reported with its line."""
     text = _decode(path, 1, _check_mark(path, path.read_bytes()))
     cursor = _Cursor(path, text)
@@ -425,25 +468,25 @@ def _read_json(path: Path, key: str | None, tell: Callable[[int], object]) -> Re
             "or an object whose values are the records",
         )
     close = "]" if cursor.take("[{", "at the start") == "[" else "}"
-    if close == "}" and key is not None:
+    if close == "}" and out.key is not None:
         raise InputFormatError(
             str(path),
             1,
             "the file is an object, so its own keys are used. Leave the key column out",
         )
-    out = _Collector(path, key)
     where = f"after record {0:,}"
     more = cursor.peek() != close
     while more:
         line = cursor.line
         if close == "]":
-            out.add(line, _record(path, line, cursor.value()))
+            yield out.keyed(line, _record(path, line, cursor.value()))
         else:
             if cursor.peek() != '"':
                 cursor.take('"', where)
             name = cursor.value()
             cursor.take(":", f"after the key {name!r}")
-            out.put(name, cursor.value())
+            out.seen += 1
+            yield name, cursor.value()
         where = f"after record {out.seen:,}"
         more = cursor.take("," + close, where) == ","
         if out.seen % EVERY == 0:
@@ -457,4 +500,3 @@ def _read_json(path: Path, key: str | None, tell: Callable[[int], object]) -> Re
             f"text after the end of the {'array' if close == ']' else 'object'}. "
             "Remove it; for one record a line, use the format ndjson",
         )
-    return out.done("json")

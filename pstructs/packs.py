@@ -3,7 +3,8 @@
 `dumps` and `loads` turn a value into the bytes of one self-contained pack and back; `open_pack`
 maps a pack file. Collections inside open lazily: a lookup reads the few records on its way and
 decodes one value. `Pack` and `PackWriter` are the parts that stores are made of: a pack may refer
-to earlier ones, so that saving a derived value writes only what is new.
+to earlier ones, so that saving a derived value writes only what is new. `PackBuilder` makes the
+pack of a collection that need not fit into memory.
 
 Packs hold str, bytes, bytearray, int, float, bool, None, list, dict, tuple, set, frozenset,
 complex, Decimal, Fraction, date, time, timedelta, datetime, UUID, numpy arrays and scalars, the
@@ -19,7 +20,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from pstructs._codecs import Opaque, register_codec, register_order
-from pstructs._core import Pack, PackWriter
+from pstructs._core import Pack, PackBuilder, PackWriter
 from pstructs._packable import packable
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Opaque",
     "Pack",
+    "PackBuilder",
     "PackWriter",
     "dumps",
     "loads",

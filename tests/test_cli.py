@@ -94,6 +94,34 @@ def test_import_tells_of_keys_that_came_twice(run: Run) -> None:
         assert opened.load()["a"] == {"id": "a", "n": "3"}
 
 
+def test_import_of_a_large_file_builds_the_same_version(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("n.csv").write_text("id,n\n" + "".join(f"{n % 9000},{n}\n" for n in range(10_000)))
+    run("import", "n.csv", "store")
+    monkeypatch.setattr("pstructs._cli.importing.LARGE", 1)
+    result = run("import", "n.csv", "store", "--key", "id")
+    assert result.exit_code == 0, result.output
+    assert "Read 9,000 records from n.csv, key column 'id'." in result.stdout
+    assert "1,000 records had a key that came again later" in result.stdout
+    with SnapshotStore("store") as opened:
+        built, saved = opened.log()
+        assert built.root == saved.root
+        assert built.message == "import n.csv"
+
+
+def test_a_large_file_that_breaks_near_its_end_changes_nothing(
+    run: Run, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pstructs._cli.importing.LARGE", 1)
+    Path("bad.csv").write_text("id,n\n" + "".join(f"{n},{n}\n" for n in range(5000)) + "1,2,3\n")
+    assert "bad.csv:5002: 3 fields" in the_error(run("import", "bad.csv", store))
+    assert "can't name a head" in the_error(run("import", "people.csv", store, "--head", "a b"))
+    with SnapshotStore(store) as opened:
+        assert len(opened.versions) == 2
+        assert opened.verify().unlisted == ()
+
+
 def test_import_takes_the_key_column_the_format_and_the_head(run: Run) -> None:
     Path("data.txt").write_text('{"id": 1, "name": "Ada"}\n{"id": 2, "name": "Bob"}\n')
     result = run(
@@ -220,6 +248,24 @@ def test_verify_reads_the_whole_store(run: Run, store: str) -> None:
     assert result.stdout.startswith("store is whole: 2 versions, 2 packs, ")
 
 
+def test_versions_expire_and_space_is_given_back(run: Run, store: str) -> None:
+    with SnapshotStore(store) as opened:
+        for n in range(5):
+            opened.save(pstructs.m(n=n))
+    assert "say what stays" in the_error(run("expire", store))
+    dry = run("expire", store, "--last", "2", "--dry-run").stdout.splitlines()
+    assert dry[-1] == "5 versions would expire, 2 stay." and len(dry) == 6
+    assert run("expire", store, "--last", "2", "--daily", "1").stdout.endswith(
+        "5 versions expired, 2 stay.\n"
+    )
+    assert "expired at" in the_error(run("show", store, "1"))
+    assert "2 packs that versions need" in run("report", store).stdout
+    assert run("compact", store).stdout.startswith("2 versions moved: 2 packs of ")
+    assert run("gc", store, "--grace", "1").stdout.endswith("7 waiting.\n")
+    assert run("gc", store).stdout.startswith("7 packs removed, ")
+    assert run("verify", store).exit_code == 0
+
+
 def test_verify_reports_a_flipped_bit(run: Run) -> None:
     rows = "".join(f"{n},{'text' * 10}{n}\n" for n in range(3000))
     Path("big.csv").write_text("id,text\n" + rows)
@@ -263,7 +309,10 @@ def test_a_version_that_is_not_there_is_an_error(run: Run, store: str) -> None:
 
 def test_help_explains_every_command(run: Run) -> None:
     text = run("--help").stdout
-    for name in ("demo", "import", "log", "show", "diff", "verify"):
+    for name in (
+        *("demo", "import", "log", "show", "diff", "verify"),
+        *("report", "expire", "compact", "gc"),
+    ):
         assert name in text
         assert run(name, "--help").exit_code == 0
 

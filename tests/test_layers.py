@@ -26,10 +26,11 @@ THIRD_PARTY = {
     ROOF: {"rich", "typer", "click", "ray"},
 }
 INTEROP = {"hypothesis", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "pydantic_core"}
+TABLES = {"numpy", "pandas", "pyarrow"}
 LAZY_THIRD_PARTY = {
     CORE: {"numpy"},
     CACHE: {"fsspec", "numpy"},
-    DISTRIBUTED: {"numpy"},
+    DISTRIBUTED: TABLES,
     ROOF: set(),
 }
 # Read by type checkers only, which bring it along.

@@ -258,6 +258,65 @@ def verify(store: Store) -> None:
     verify_store(store)
 
 
+@app.command(rich_help_panel="Give back space")
+def report(store: Store, limit: Limit = 20) -> None:
+    """Say where the bytes of a store are, and which versions need them."""
+    from pstructs._cli.keeping import report_space
+
+    report_space(store, limit=limit)
+
+
+@app.command(rich_help_panel="Give back space")
+def expire(
+    store: Store,
+    last: Annotated[int, typer.Option(min=0, help="Keep the last so many versions.")] = 0,
+    days: Annotated[float, typer.Option(min=0, help="Keep what is not older, in days.")] = 0,
+    hourly: Annotated[int, typer.Option(min=0, help="Keep one an hour, so many.")] = 0,
+    daily: Annotated[int, typer.Option(min=0, help="Keep one a day, so many.")] = 0,
+    weekly: Annotated[int, typer.Option(min=0, help="Keep one a week, so many.")] = 0,
+    monthly: Annotated[int, typer.Option(min=0, help="Keep one a month, so many.")] = 0,
+    yearly: Annotated[int, typer.Option(min=0, help="Keep one a year, so many.")] = 0,
+    head: Annotated[str | None, typer.Option(help="Only versions saved to this head.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Let versions expire that no rule keeps. Heads, tags, pins and holds always stay."""
+    from pstructs._cli.keeping import expire_versions
+
+    counts = {
+        "last": last,
+        "hourly": hourly,
+        "daily": daily,
+        "weekly": weekly,
+        "monthly": monthly,
+        "yearly": yearly,
+    }
+    expire_versions(store, counts, days=days, head=head, dry_run=dry_run)
+
+
+@app.command(rich_help_panel="Give back space")
+def compact(
+    store: Store,
+    keep_above: Annotated[
+        int | None, typer.Option(min=0, help="Leave packs of so many bytes and more.")
+    ] = None,
+) -> None:
+    """Rewrite many small packs into one; `gc` then gives back their space."""
+    from pstructs._cli.keeping import compact_store
+
+    compact_store(store, keep_above)
+
+
+@app.command(rich_help_panel="Give back space")
+def gc(
+    store: Store,
+    grace: Annotated[int, typer.Option(min=0, help="Wait for so many more versions.")] = 0,
+) -> None:
+    """Give back the space of what no version needs any more."""
+    from pstructs._cli.keeping import collect_garbage
+
+    collect_garbage(store, grace)
+
+
 Place = Annotated[
     str, typer.Argument(metavar="PLACE", help="Another store's folder, or a URL: s3://..., ...")
 ]

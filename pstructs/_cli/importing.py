@@ -1,4 +1,8 @@
-"""`pstructs import`: a file becomes the next version of a store, or nothing changes."""
+"""`pstructs import`: a file becomes the next version of a store, or nothing changes.
+
+A file of moderate size is compared with the version before, so that the new one shares all that
+did not change. A large one is built from disk to disk, in bounded memory, and written whole.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from pstructs._cli.errors import CommandError
 from pstructs._cli.stores import opened
 from pstructs._cli.text import count, size
 from pstructs.errors import PstructsError
-from pstructs.inputs import read_records
+from pstructs.inputs import RecordStream, read_records
 
 if TYPE_CHECKING:
     from pstructs.cache import SnapshotStore, Version
@@ -19,21 +23,31 @@ if TYPE_CHECKING:
 __all__ = ["import_file"]
 
 
+LARGE = 128 << 20
+"""Bytes of a file from which on it is built: as objects it would take several times that."""
+
+
 def import_file(
     file: Path, path: Path, *, key: str | None, format: str | None, head: str, message: str | None
 ) -> None:
-    """Read all of `file`, then save it in the store at `path`."""
-    with screen.progress() as shown:
-        with screen.bar(f"Reading {file.name}", shown) as move:
-            found = read_records(file, format=format, key=key, progress=move)
-        with opened(path, create=True) as store, screen.bar("Saving", shown):
-            version, changes = _save(store, found.records, head, message or f"import {file.name}")
+    """Read all of `file` and save it in the store at `path`."""
+    message = message or f"import {file.name}"
+    if file.is_file() and file.stat().st_size >= LARGE:
+        version, key, duplicates = _build(file, path, key, format, head, message)
+        entries, changes = version.entries or 0, ""
+    else:
+        with screen.progress() as shown:
+            with screen.bar(f"Reading {file.name}", shown) as move:
+                found = read_records(file, format=format, key=key, progress=move)
+            with opened(path, create=True) as store, screen.bar("Saving", shown):
+                version, changes = _save(store, found.records, head, message)
+        entries, duplicates, key = len(found.records), found.duplicates, found.key
     console = screen.out()
-    named = f", key column {found.key!r}" if found.key else ""
-    console.print(f"Read {count(len(found.records), 'record')} from {file}{named}.", markup=False)
-    if found.duplicates:
+    named = f", key column {key!r}" if key else ""
+    console.print(f"Read {count(entries, 'record')} from {file}{named}.", markup=False)
+    if duplicates:
         console.print(
-            f"{count(found.duplicates, 'record')} had a key that came again later: "
+            f"{count(duplicates, 'record')} had a key that came again later: "
             "the last one of each was kept."
         )
     console.print(
@@ -42,6 +56,31 @@ def import_file(
     )
     name = shlex.quote(str(path))
     console.print(f"Next: pstructs show {name}   pstructs log {name}", markup=False)
+
+
+def _build(
+    file: Path, path: Path, key: str | None, format: str | None, head: str, message: str
+) -> tuple[Version, str | None, int]:
+    """Build a version of a large file; return it, its key column, and the number of duplicates."""
+    with (
+        screen.progress() as shown,
+        screen.bar(f"Reading {file.name}", shown) as move,
+        screen.bar("Writing", shown) as write,
+        opened(path, create=True) as store,
+    ):
+        stream = RecordStream(file, format=format, key=key, progress=move)
+        try:
+            version = store.build(
+                stream,
+                head=head,
+                message=message,
+                progress=lambda taken, written: write(written, taken),
+            )
+        except PstructsError:
+            raise
+        except ValueError as error:  # the name of the head
+            raise CommandError(str(error)) from None
+    return version, stream.key, stream.seen - (version.entries or 0)
 
 
 def _save(

@@ -175,13 +175,12 @@ one_side(ps_bt_cursor *a, const ps_bt_probe *b, const ps_bt_visitor *v, void *ar
     return rc != 0 ? rc : pass(a);
 }
 
-/* Whether both stand before one and the same subtree, or before records with one digest. */
+/* Whether both stand before one and the same subtree, or before two that were saved with one
+ * digest. */
 static bool
 same_subtree(const ps_bt_cursor *a, const ps_bt_cursor *b)
 {
-    ps_slot x = item_slot(a), y = item_slot(b);
-    return x == y ||
-           (ps_slot_is_packed(x) && ps_slot_is_packed(y) && a->st->pack_ops->same(a->st, x, y));
+    return ps_child_same(a->st, item_slot(a), item_slot(b));
 }
 
 static int
@@ -325,7 +324,7 @@ ps_bt_equal(ps_state *st, ps_btree ta, ps_btree tb)
     int rc = 0, equal = 1;
     while (rc == 0 && equal > 0 && !a->end && !b->end) {
         /* Both stand before the same position. */
-        if (a->item != NULL && b->item != NULL && item_slot(a) == item_slot(b)) {
+        if (a->item != NULL && b->item != NULL && same_subtree(a, b)) {
             rc = pass(a) < 0 ? -1 : pass(b);
         }
         else if (a->item == NULL && b->item == NULL) {

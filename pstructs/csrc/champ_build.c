@@ -14,13 +14,10 @@
  * with one H1 cost one H2 each, not n^2 comparisons.
  */
 #include "champ.h"
+#include "hash_sort.h"
 #include "scratch.h"
 
-typedef struct {
-    uint64_t hash;
-    uint32_t first; /* index of the key that is kept */
-    uint32_t last;  /* index of the value that is kept */
-} item;
+typedef ps_sort_item item; /* first: index of the key that is kept; last: of its value */
 
 /* A run of different keys with one H1. */
 typedef struct {
@@ -45,90 +42,6 @@ PS_INLINE PyObject *
 key_of(const build *b, const item *it)
 {
     return b->objects[(size_t)it->first * (size_t)b->width];
-}
-
-static void
-insertion_sort(item *a, Py_ssize_t n)
-{
-    for (Py_ssize_t i = 1; i < n; i++) {
-        item x = a[i];
-        Py_ssize_t j = i;
-        for (; j > 0 && a[j - 1].hash > x.hash; j--) {
-            a[j] = a[j - 1];
-        }
-        a[j] = x;
-    }
-}
-
-static int
-compare_items(const void *pa, const void *pb)
-{
-    const item *a = pa, *b = pb;
-    if (a->hash != b->hash) {
-        return a->hash < b->hash ? -1 : 1;
-    }
-    return a->first < b->first ? -1 : a->first > b->first;
-}
-
-/* One stable counting pass by `bits` bits of the hash above `shift`. */
-static void
-radix_pass(const item *from, item *to, Py_ssize_t n, int shift, int bits, uint32_t *count)
-{
-    uint32_t mask = (1u << bits) - 1, sum = 0;
-    memset(count, 0, sizeof *count << bits);
-    for (Py_ssize_t i = 0; i < n; i++) {
-        count[(from[i].hash >> shift) & mask]++;
-    }
-    for (uint32_t i = 0; i <= mask; i++) {
-        uint32_t c = count[i];
-        count[i] = sum;
-        sum += c;
-    }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        to[count[(from[i].hash >> shift) & mask]++] = from[i];
-    }
-}
-
-/* Sort by hash, stable. spare has room for n items, or is NULL for a few; the result
- * is in the returned array, a or spare. */
-static item *
-sort_items(item *a, item *spare, Py_ssize_t n)
-{
-    enum { MAX_BITS = 11 };
-    uint32_t count[1 << MAX_BITS];
-    if (spare == NULL) {
-        insertion_sort(a, n);
-        return a;
-    }
-    int top = 64 - __builtin_clzll((unsigned long long)n); /* about one item a bucket */
-    if (top > 40) {
-        top = 40;
-    }
-    int passes = (top + MAX_BITS - 1) / MAX_BITS;
-    int bits = (top + passes - 1) / passes;
-    item *from = a, *to = spare;
-    for (int i = 0; i < passes; i++) {
-        radix_pass(from, to, n, 64 - bits * (passes - i), bits, count);
-        item *t = from;
-        from = to;
-        to = t;
-    }
-    /* What the passes left unsorted agrees in the top bits: short, unless chosen so. */
-    int shift = 64 - bits * passes;
-    for (Py_ssize_t i = 0; i < n;) {
-        Py_ssize_t j = i + 1;
-        while (j < n && from[j].hash >> shift == from[i].hash >> shift) {
-            j++;
-        }
-        if (j - i > 24) {
-            qsort(from + i, (size_t)(j - i), sizeof *from, compare_items);
-        }
-        else if (j - i > 1) {
-            insertion_sort(from + i, j - i);
-        }
-        i = j;
-    }
-    return from;
 }
 
 /* Drop the duplicates of n items with one H1 and order the others by H2, in place.
@@ -166,7 +79,7 @@ resolve_run(build *b, item *items, Py_ssize_t n, Py_ssize_t *kept, uint64_t **h2
         memory[i].hash &= ~(UINT64_MAX >> PS_H2_BITS);
 #endif
     }
-    item *by_h2 = sort_items(memory, memory + n, n);
+    item *by_h2 = ps_sort_by_hash(memory, memory + n, n);
     Py_ssize_t m = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
         bool duplicate = false;
@@ -405,7 +318,7 @@ ps_champ_build(ps_state *st, int width, PyObject **objects, Py_ssize_t n, ps_tre
         b.atoms = b.atoms && !ps_needs_gc(st, key) &&
                   (width == 1 || !ps_needs_gc(st, objects[i * 2 + 1]));
     }
-    b.items = sort_items(b.items, memory == NULL ? NULL : memory + n, n);
+    b.items = ps_sort_by_hash(b.items, memory == NULL ? NULL : memory + n, n);
     if (resolve_equal_hashes(&b) < 0) {
         goto done;
     }

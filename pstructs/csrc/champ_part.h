@@ -35,25 +35,6 @@ ps_slots_value_same(ps_state *st, ps_slot a, ps_slot b)
     return a == b ? 1 : ps_slots_value_same_slow(st, a, b);
 }
 
-/* The packed record that a child slot stands for (borrowed), or 0. */
-PS_INLINE ps_slot
-ps_child_record(ps_slot s)
-{
-    return ps_slot_is_packed(s) ? s : ps_node_saved(ps_slot_node(s));
-}
-
-/* Whether two child slots are known to hold the same subtree, without looking
- * into it. Never raises; false when in doubt. */
-PS_INLINE bool
-ps_child_same(ps_state *st, ps_slot a, ps_slot b)
-{
-    if (a == b) {
-        return true;
-    }
-    ps_slot ra = ps_child_record(a), rb = ra ? ps_child_record(b) : 0;
-    return rb != 0 && (ra == rb || st->pack_ops->same(st, ra, rb));
-}
-
 /* The node in a child slot. Heap nodes are borrowed (whoever runs an operation holds
  * the roots, and nodes don't change); a packed one is opened. NULL on error. */
 PS_INLINE ps_node *

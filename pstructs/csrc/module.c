@@ -52,7 +52,7 @@ core_exec(PyObject *module)
     }
 #endif
     if (ps_node_init(st, module) < 0 || ps_hash_init(st) < 0 || ps_types_init(st, module) < 0 ||
-        ps_pack_types_init(st, module) < 0) {
+        ps_pack_types_init(st, module) < 0 || ps_pack_builder_init(st, module) < 0) {
         if (!PyErr_Occurred()) {
             PyErr_NoMemory(); /* PyType_FromModuleAndSpec may forget to say it (3.11) */
         }
@@ -73,6 +73,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->errors);
     Py_VISIT(st->pack);
     Py_VISIT(st->pack_writer);
+    Py_VISIT(st->pack_builder);
     for (int i = 0; i < PS_CODEC_COUNT; i++) {
         Py_VISIT(st->pack_slots[i]);
     }
@@ -93,6 +94,7 @@ core_clear(PyObject *module)
     Py_CLEAR(st->errors);
     Py_CLEAR(st->pack);
     Py_CLEAR(st->pack_writer);
+    Py_CLEAR(st->pack_builder);
     for (int i = 0; i < PS_CODEC_COUNT; i++) {
         Py_CLEAR(st->pack_slots[i]);
     }

@@ -315,6 +315,25 @@ ps_slot_open_array(ps_state *st, ps_slot s, int kind, int level, Py_ssize_t coun
     return ps_slot_node(s);
 }
 
+/* The packed record that the slot of a node stands for (borrowed), or 0. */
+PS_INLINE ps_slot
+ps_child_record(ps_slot s)
+{
+    return ps_slot_is_packed(s) ? s : ps_node_saved(ps_slot_node(s));
+}
+
+/* Whether two slots of nodes are known to hold the same subtree, without looking
+ * into it. Never raises; false when in doubt. */
+PS_INLINE bool
+ps_child_same(ps_state *st, ps_slot a, ps_slot b)
+{
+    if (a == b) {
+        return true;
+    }
+    ps_slot ra = ps_child_record(a), rb = ra ? ps_child_record(b) : 0;
+    return rb != 0 && (ra == rb || st->pack_ops->same(st, ra, rb));
+}
+
 /* New reference to the key or value in slot s, decoded when it is packed. */
 PS_INLINE PyObject *
 ps_slot_get(ps_state *st, ps_slot s)

@@ -252,6 +252,8 @@ int ps_writer_adopt(ps_writer *w, ps_pack *pack);
 
 /* ---- type_pack.c */
 int ps_pack_types_init(ps_state *st, PyObject *module);
+/* ---- type_pack_builder.c */
+int ps_pack_builder_init(ps_state *st, PyObject *module);
 /* Python, private: _crc32c(data), by both versions; _digests([bytes, ...]), joined. */
 PyObject *ps_py_crc32c(PyObject *module, PyObject *data);
 PyObject *ps_py_digests(PyObject *module, PyObject *messages);

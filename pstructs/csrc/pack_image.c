@@ -17,6 +17,8 @@
  */
 #include "pack_writer.h"
 
+#include <stdlib.h>
+
 /* ---- arrays and the table of what was written */
 
 int
@@ -94,21 +96,34 @@ ps_memo_add(ps_writer *w, uint64_t key, place at)
 
 /* ---- records and digests */
 
-/* The record at a place: local ones are always well formed. */
 const uint8_t *
-ps_image_record(const ps_writer *w, place at)
+ps_image_digest(const ps_writer *w, place at)
 {
-    if (PLACE_IMPORT(at) == 0) {
-        return w->image.data + PLACE_OFFSET(at);
+    uint64_t offset = PLACE_OFFSET(at);
+    if (PLACE_IMPORT(at) != 0) {
+        return ((ps_pack *)w->imports[PLACE_IMPORT(at)])->data + offset + PS_R_DIGEST;
     }
-    return ((ps_pack *)w->imports[PLACE_IMPORT(at)])->data + PLACE_OFFSET(at);
+    if (PS_LIKELY(offset >= w->base)) {
+        return w->image.data + (offset - w->base) + PS_R_DIGEST;
+    }
+    size_t lo = 0, hi = w->n_kept - 1; /* it is there: see ps_image_drain */
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (w->kept[mid].offset < offset) {
+            lo = mid + 1;
+        }
+        else {
+            hi = mid;
+        }
+    }
+    return w->kept[lo].digest;
 }
 
 /* Append n bytes to the image at a fresh offset; NULL on error. */
 static uint8_t *
 image_room(ps_writer *w, uint64_t n)
 {
-    if (PS_UNLIKELY(w->image.len + n > PS_SLOT_MAX_OFFSET - (1u << 20))) {
+    if (PS_UNLIKELY(ps_image_end(w) + n > PS_SLOT_MAX_OFFSET - (1u << 20))) {
         PyErr_SetString(PyExc_OverflowError, "a pack can't be larger than 2**40 bytes");
         return NULL;
     }
@@ -131,11 +146,11 @@ ps_image_compute_digests(ps_writer *w)
         const digest_job *jobs = w->jobs + w->n_done;
         for (size_t i = 0; i < k; i++) {
             batch[i] = (ps_blake2b_job){w->arena.data + jobs[i].message, jobs[i].length,
-                                        w->image.data + jobs[i].record + PS_R_DIGEST};
+                                        w->image.data + (jobs[i].record - w->base) + PS_R_DIGEST};
         }
         ps_blake2b_many(batch, k);
         for (size_t i = 0; i < k; i++) {
-            seal_crc(w->image.data + jobs[i].record, jobs[i].size);
+            seal_crc(w->image.data + (jobs[i].record - w->base), jobs[i].size);
         }
         w->n_done += k;
     }
@@ -153,6 +168,47 @@ ps_image_flush(ps_writer *w, size_t mark, uint64_t arena_mark)
         w->n_jobs = mark;
         w->arena.len = arena_mark;
     }
+}
+
+static int
+compare_kept(const void *pa, const void *pb)
+{
+    const kept_digest *a = pa, *b = pb;
+    return a->offset < b->offset ? -1 : a->offset > b->offset;
+}
+
+int
+ps_image_drain(ps_writer *w, PyObject *sink, const place *open, size_t n, bool all)
+{
+    ps_image_compute_digests(w);
+    kept_digest *kept = PyMem_RawMalloc((n + 1) * sizeof *kept);
+    size_t size = w->image.len;
+    if (!all) {
+        size -= size % PS_RAW_ALIGN; /* so that offsets in the image align as in the pack */
+    }
+    if (kept == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        kept[i].offset = PLACE_OFFSET(open[i]);
+        memcpy(kept[i].digest, ps_image_digest(w, open[i]), PS_DIGEST_SIZE);
+    }
+    qsort(kept, n, sizeof *kept, compare_kept);
+    PyMem_RawFree(w->kept);
+    w->kept = kept;
+    w->n_kept = n;
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)w->image.data, (Py_ssize_t)size);
+    PyObject *r = bytes ? PyObject_CallOneArg(sink, bytes) : NULL;
+    Py_XDECREF(bytes);
+    if (r == NULL) {
+        return -1;
+    }
+    Py_DECREF(r);
+    memmove(w->image.data, w->image.data + size, w->image.len - size);
+    w->image.len -= size;
+    w->base += size;
+    return 0;
 }
 
 /* ---- references inside of messages */
@@ -192,10 +248,11 @@ ps_image_list_refs(ps_writer *w, const uint8_t *p, const uint8_t *end, ps_buf *l
 }
 
 /* Append the messages [p, p + n) to out with the places in their references
- * blanked, and after them what `after` has, and the digests of the targets. */
+ * blanked, and after them what `after` has, and the digests of the targets: those
+ * given, or NULL. */
 static int
 add_content(ps_writer *w, ps_buf *out, const uint8_t *p, size_t n, bool has_refs,
-            const uint8_t *after, size_t n_after)
+            const uint8_t *targets, const uint8_t *after, size_t n_after)
 {
     uint64_t start = out->len;
     ps_buf list = {NULL, 0, 0};
@@ -214,7 +271,9 @@ add_content(ps_writer *w, ps_buf *out, const uint8_t *p, size_t n, bool has_refs
         uint64_t at = ps_load64(list.data + i);
         ps_ref ref = ps_ref_load(p + at);
         place to = PLACE(ref.import, ref.offset);
-        const uint8_t *digest = ref.offset ? ps_image_record(w, to) + PS_R_DIGEST : empty;
+        const uint8_t *digest = targets      ? targets + i / sizeof(uint64_t) * PS_DIGEST_SIZE
+                                : ref.offset ? ps_image_digest(w, to)
+                                             : empty;
         memset(out->data + start + at + 1, 0, PS_REF_SIZE - 1);
         if (ps_buf_add(out, digest, PS_DIGEST_SIZE) < 0) {
             goto done;
@@ -242,7 +301,7 @@ int
 ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
                      const uint8_t *data, uint64_t n, place *at)
 {
-    uint64_t offset = w->image.len, head = PS_R_CONTENT;
+    uint64_t offset = ps_image_end(w), head = PS_R_CONTENT;
     if (kind == PS_REC_RAW) {
         head += (0 - (offset + head)) & (PS_RAW_ALIGN - 1);
     }
@@ -279,7 +338,8 @@ ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, plac
     if (!has_refs) {
         return ps_image_add_content(w, kind, NULL, p, n, at);
     }
-    if (ps_buf_add(&message, &kind, 1) < 0 || add_content(w, &message, p, n, true, NULL, 0) < 0) {
+    if (ps_buf_add(&message, &kind, 1) < 0 ||
+        add_content(w, &message, p, n, true, NULL, NULL, 0) < 0) {
         ps_buf_clear(&message);
         return -1;
     }
@@ -349,18 +409,17 @@ put_number(uint8_t *p, uint64_t x, bool wide)
  * references, the digests of the children and those of the references. 0, -1. */
 static int
 digest_later(ps_writer *w, uint64_t offset, size_t size, const uint8_t *head, size_t n_head,
-             const uint8_t *payload, size_t length, bool has_refs, const place *children,
-             uint32_t n_children)
+             const uint8_t *payload, size_t length, bool has_refs, const uint8_t *targets,
+             const place *children, uint32_t n_children)
 {
     uint8_t digests[PS_DIGEST_SIZE * PS_WIDTH];
     uint64_t message = w->arena.len;
     for (uint32_t i = 0; i < n_children; i++) {
-        memcpy(digests + PS_DIGEST_SIZE * i, ps_image_record(w, children[i]) + PS_R_DIGEST,
-               PS_DIGEST_SIZE);
+        memcpy(digests + PS_DIGEST_SIZE * i, ps_image_digest(w, children[i]), PS_DIGEST_SIZE);
     }
     if (ps_image_grow((void **)&w->jobs, &w->jobs_cap, w->n_jobs, sizeof *w->jobs) < 0 ||
         ps_buf_add(&w->arena, head, n_head) < 0 ||
-        add_content(w, &w->arena, payload, length, has_refs, digests,
+        add_content(w, &w->arena, payload, length, has_refs, targets, digests,
                     PS_DIGEST_SIZE * (size_t)n_children) < 0) {
         return -1;
     }
@@ -368,16 +427,15 @@ digest_later(ps_writer *w, uint64_t offset, size_t size, const uint8_t *head, si
     return 0;
 }
 
-/* Append the record of a node whose payload is scratch from `start` on. digest:
- * copied, or NULL: computed later, from the message that goes into the arena. */
 int
 ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t nodemap,
-                  const parts *t, uint64_t start, bool has_refs, const uint8_t *digest, place *at)
+                  const parts *t, uint64_t start, bool has_refs, const uint8_t *targets,
+                  const uint8_t *digest, place *at)
 {
     bool collision = level == PS_MAX_LEVEL;
     size_t length = w->scratch.len - start;
     const uint8_t *payload = length ? w->scratch.data + start : (const uint8_t *)"";
-    uint64_t offset = w->image.len;
+    uint64_t offset = ps_image_end(w);
     uint8_t flags = (uint8_t)(width - 1);
     int end_code = length <= 0xFF ? 0 : length <= 0xFFFF ? 1 : 2;
     if (length > UINT32_MAX) {
@@ -429,8 +487,8 @@ ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t
     uint8_t head[9] = {(uint8_t)((width - 1) | (collision ? PS_RF_COLLISION : 0))};
     ps_store32(head + 1, datamap);
     ps_store32(head + 5, t->n_children ? nodemap : 0);
-    return digest_later(w, offset, size, head, sizeof head, payload, length, has_refs, t->children,
-                        t->n_children);
+    return digest_later(w, offset, size, head, sizeof head, payload, length, has_refs, targets,
+                        t->children, t->n_children);
 }
 
 int
@@ -439,7 +497,7 @@ ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_
 {
     size_t length = w->scratch.len - start;
     const uint8_t *payload = length ? w->scratch.data + start : (const uint8_t *)"";
-    uint64_t offset = w->image.len;
+    uint64_t offset = ps_image_end(w);
     int end_code = t->n_entries == 0 || length <= 0xFF ? 0 : length <= 0xFFFF ? 1 : 2;
     bool wide = t->n_children && t->count > UINT32_MAX;
     if (length > UINT32_MAX) {
@@ -494,6 +552,6 @@ ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_
         return 0;
     }
     const uint8_t head[4] = {t->kind, t->level, (uint8_t)t->n, t->form};
-    return digest_later(w, offset, size, head, sizeof head, payload, length, has_refs, t->children,
-                        t->n_children);
+    return digest_later(w, offset, size, head, sizeof head, payload, length, has_refs, NULL,
+                        t->children, t->n_children);
 }

@@ -13,6 +13,8 @@
  * below it was found: what was not may be damaged over there. The index may be wrong or out of
  * date: what it says is only a hint where to look.
  *
+ * A drained image (pack_builder.c) has no index, so offsets are places in the image here.
+ *
  * Cost: a call of known for each record, and digests one at a time.
  */
 #include "pack_writer.h"

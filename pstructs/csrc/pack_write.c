@@ -245,8 +245,8 @@ ps_write_packed(ps_writer *w, ps_slot s, bool *has_refs)
     return r < 0 || ps_pack_lost(w->st, pack) < 0 ? -1 : 0;
 }
 
-static int
-encode_key(ps_writer *w, PyObject *key)
+int
+ps_write_key(ps_writer *w, PyObject *key)
 {
     ps_encoder *e = &w->encoder;
     PyTypeObject *type = Py_TYPE(key);
@@ -448,7 +448,7 @@ encode_entries(ps_writer *w, const ps_node *n, int width, parts *t)
         }
         else {
             key = ps_slot_obj(e[0]);
-            if (encode_key(w, key) < 0) {
+            if (ps_write_key(w, key) < 0) {
                 return -1;
             }
         }
@@ -527,8 +527,8 @@ write_heap_node(ps_writer *w, ps_node *n, int width, int level, place *at, uint6
     if (PS_UNLIKELY(level == PS_MAX_LEVEL) && sort_collision(w, start, &t) < 0) {
         goto done;
     }
-    if (ps_image_add_node(w, width, level, n->datamap, n->nodemap, &t, start, has_refs, NULL, at) <
-        0) {
+    if (ps_image_add_node(w, width, level, n->datamap, n->nodemap, &t, start, has_refs, NULL, NULL,
+                          at) < 0) {
         goto done;
     }
     *count = t.count;
@@ -583,7 +583,7 @@ copy_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
         }
     }
     result = ps_image_add_node(w, width, r->level, r->datamap, r->nodemap, &t, start, has_refs,
-                               r->at + PS_R_DIGEST, at);
+                               NULL, r->at + PS_R_DIGEST, at);
 done:
     w->scratch.len = start;
     if (t.ends != few_ends) {
@@ -673,8 +673,8 @@ ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint6
         ps_pack local = {.data = w->image.data, .size = w->image.len, .end = w->image.len};
         uint32_t import = PLACE_IMPORT(*at);
         /* Its count is in its record. */
-        if (ps_record_parse(import ? (ps_pack *)w->imports[import] : &local, PLACE_OFFSET(*at),
-                            &r) != NULL) {
+        if (ps_record_parse(import ? (ps_pack *)w->imports[import] : &local,
+                            PLACE_OFFSET(*at) - (import ? 0 : w->base), &r) != NULL) {
             PyErr_SetString(PyExc_SystemError, "a record of the new pack is not well formed");
             return -1;
         }
@@ -713,8 +713,8 @@ ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint6
 
 /* ---- the whole */
 
-static int
-random_uuid(uint8_t uuid[16])
+int
+ps_random_uuid(uint8_t uuid[16])
 {
     if (getentropy(uuid, 16) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -723,30 +723,43 @@ random_uuid(uint8_t uuid[16])
     return 0;
 }
 
-static int
-write_all(ps_writer *w, PyObject *value, const uint8_t *uuid)
+int
+ps_writer_start(ps_writer *w, ps_state *st, PyObject *importable)
 {
-    uint64_t root;
+    w->st = st;
+    w->importable = importable;
+    w->packs = PyList_New(0);
+    w->encoder = (ps_encoder){
+        .st = st,
+        .out = &w->scratch,
+        .collection = hook_collection,
+        .raw = hook_raw,
+    };
     uint8_t *h = ps_buf_room(&w->image, PS_PACK_HEADER);
-    if (h == NULL) {
+    if (h == NULL || w->packs == NULL) {
         return -1;
     }
     memset(h, 0, PS_PACK_HEADER);
     w->image.len = PS_PACK_HEADER;
-    int encoded = ps_msg_encode(&w->encoder, value);
+    return 0;
+}
+
+int
+ps_writer_finish(ps_writer *w, const uint8_t *uuid, uint8_t h[PS_PACK_HEADER])
+{
+    uint64_t root;
     w->known = NULL; /* the root is a record of this pack */
-    if (encoded < 0 ||
-        ps_image_add_value(w, w->scratch.data, w->scratch.len, w->encoder.has_refs, &root) < 0) {
+    if (ps_image_add_value(w, w->scratch.data, w->scratch.len, w->encoder.has_refs, &root) < 0) {
         return -1;
     }
-    uint64_t end = w->image.len;
+    uint64_t end = ps_image_end(w);
     for (uint32_t i = 1; i <= w->n_imports; i++) {
         if (ps_buf_add(&w->image, ((ps_pack *)w->imports[i])->data + PS_H_UUID, PS_PACK_SHORT_ID) <
             0) {
             return -1;
         }
     }
-    h = w->image.data;
+    memset(h, 0, PS_PACK_HEADER);
     memcpy(h + PS_H_MAGIC, PS_PACK_MAGIC, 8);
     ps_store16(h + PS_H_VERSION, PS_PACK_VERSION);
     ps_store16(h + PS_H_SIZE, PS_PACK_HEADER);
@@ -755,15 +768,60 @@ write_all(ps_writer *w, PyObject *value, const uint8_t *uuid)
     if (uuid != NULL) {
         memcpy(h + PS_H_UUID, uuid, 16);
     }
-    else if (random_uuid(h + PS_H_UUID) < 0) {
+    else if (ps_random_uuid(h + PS_H_UUID) < 0) {
         return -1;
     }
-    ps_store64(h + PS_H_TOTAL, w->image.len);
+    ps_store64(h + PS_H_TOTAL, ps_image_end(w));
     ps_store64(h + PS_H_ROOT_OFFSET, root);
     ps_store64(h + PS_H_ROOT_LENGTH, end - root);
-    memcpy(h + PS_H_ROOT_DIGEST, h + root + PS_R_DIGEST, PS_DIGEST_SIZE);
+    memcpy(h + PS_H_ROOT_DIGEST, ps_image_digest(w, root), PS_DIGEST_SIZE);
     uint32_t crc = ps_crc32c(0, h, PS_H_CRC);
-    ps_store32(h + PS_H_CRC, ps_crc32c(crc, h + end, w->image.len - end));
+    const uint8_t *table = w->image.data + (end - w->base);
+    ps_store32(h + PS_H_CRC, ps_crc32c(crc, table, (size_t)(ps_image_end(w) - end)));
+    return 0;
+}
+
+static void
+drop_memo(ps_writer *w)
+{
+    PyMem_RawFree(w->memo);
+    w->memo = NULL;
+    w->memo_used = w->memo_size = 0;
+}
+
+static void
+drop_saved(ps_writer *w)
+{
+    saved_node *saved = w->saved;
+    size_t n = w->n_saved;
+    w->saved = NULL;
+    w->n_saved = w->saved_cap = 0;
+    for (size_t i = 0; i < n; i++) {
+        Py_DECREF(saved[i].node);
+        Py_XDECREF(saved[i].pack);
+    }
+    PyMem_RawFree(saved);
+}
+
+int
+ps_writer_forget(ps_writer *w)
+{
+    drop_memo(w);
+    drop_saved(w);
+    if ((uint32_t)PyList_GET_SIZE(w->packs) == w->n_imports) {
+        return 0;
+    }
+    PyObject *imports = PyList_New(w->n_imports), *packs = w->packs;
+    if (imports == NULL) {
+        return -1;
+    }
+    memset(w->decisions, 0, w->n_decisions * sizeof *w->decisions);
+    for (uint32_t i = 1; i <= w->n_imports; i++) {
+        PyList_SET_ITEM(imports, i - 1, Py_NewRef(w->imports[i]));
+        w->decisions[((ps_pack *)w->imports[i])->id] = i;
+    }
+    w->packs = imports;
+    Py_DECREF(packs);
     return 0;
 }
 
@@ -772,14 +830,15 @@ drop_work(ps_writer *w)
 {
     ps_buf_clear(&w->scratch);
     ps_buf_clear(&w->arena);
+    drop_memo(w);
     PyMem_RawFree(w->jobs);
-    PyMem_RawFree(w->memo);
     PyMem_RawFree(w->decisions);
     PyMem_RawFree(w->imports);
+    PyMem_RawFree(w->kept);
     w->jobs = NULL;
-    w->memo = NULL;
     w->decisions = NULL;
     w->imports = NULL;
+    w->kept = NULL;
     Py_CLEAR(w->packs);
 }
 
@@ -787,40 +846,36 @@ ps_writer *
 ps_writer_new(ps_state *st, PyObject *value, PyObject *importable, PyObject *known,
               const uint8_t *uuid)
 {
+    uint8_t header[PS_PACK_HEADER];
     ps_writer *w = PyMem_RawCalloc(1, sizeof *w);
     if (w == NULL) {
         PyErr_NoMemory();
         return NULL;
     }
-    w->st = st;
-    w->importable = importable;
     w->known = known;
-    w->packs = PyList_New(0);
-    w->encoder = (ps_encoder){
-        .st = st,
-        .out = &w->scratch,
-        .collection = hook_collection,
-        .raw = hook_raw,
-    };
-    if (w->packs == NULL || write_all(w, value, uuid) < 0) {
+    if (ps_writer_start(w, st, importable) < 0 || ps_msg_encode(&w->encoder, value) < 0 ||
+        ps_writer_finish(w, uuid, header) < 0) {
         ps_writer_free(w);
         return NULL;
     }
+    memcpy(w->image.data, header, PS_PACK_HEADER);
     drop_work(w);
     w->importable = NULL;
     return w;
 }
 
 void
-ps_writer_free(ps_writer *w)
+ps_writer_clear(ps_writer *w)
 {
     drop_work(w);
-    for (size_t i = 0; i < w->n_saved; i++) {
-        Py_DECREF(w->saved[i].node);
-        Py_XDECREF(w->saved[i].pack);
-    }
-    PyMem_RawFree(w->saved);
+    drop_saved(w);
     ps_buf_clear(&w->image);
+}
+
+void
+ps_writer_free(ps_writer *w)
+{
+    ps_writer_clear(w);
     PyMem_RawFree(w);
 }
 

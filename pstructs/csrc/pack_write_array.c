@@ -149,6 +149,25 @@ child_count(ps_node *n, uint8_t kind, int level, uint64_t count, uint32_t i)
     return i + 1 < n->datamap ? full : count - full * i;
 }
 
+/* The record of a child with `count` elements. A packed one says itself how many it has. */
+static int
+write_child(ps_writer *w, ps_slot child, uint8_t kind, int level, uint64_t count, place *at)
+{
+    uint64_t found = count;
+    if (ps_write_slot(w, child, kind, level, at, &found) < 0) {
+        return -1;
+    }
+    if (found != count) {
+        ps_raise(
+            w->st, "DamagedPackError",
+            "a saved node has %llu elements, and what refers to it says %llu; verify the pack "
+            "it comes from",
+            (unsigned long long)found, (unsigned long long)count);
+        return -1;
+    }
+    return 0;
+}
+
 /* The children's records, and what the record lists about them. */
 static int
 write_children(ps_writer *w, ps_node *n, int level, array_parts *t)
@@ -160,7 +179,7 @@ write_children(ps_writer *w, ps_node *n, int level, array_parts *t)
         uint64_t below = child_count(n, t->kind, level, t->count, i);
         t->sizes[i] = below + (vector && i ? t->sizes[i - 1] : 0);
         t->words[i] = vector ? 0 : ps_bt_words(n)[i];
-        if (ps_write_slot(w, children[i], t->kind, level - 1, &t->children[i], &below) < 0) {
+        if (write_child(w, children[i], t->kind, level - 1, below, &t->children[i]) < 0) {
             return -1;
         }
     }
@@ -239,8 +258,8 @@ ps_write_vector(ps_writer *w, const ps_rrb *t, place *at)
         if (piece[i].count == 0) {
             continue;
         }
-        if (ps_write_slot(w, piece[i].slot, PS_ARRAY_VECTOR, piece[i].level,
-                          &top->children[top->n_children], &piece[i].count) < 0) {
+        if (write_child(w, piece[i].slot, PS_ARRAY_VECTOR, piece[i].level, piece[i].count,
+                        &top->children[top->n_children]) < 0) {
             goto done;
         }
         top->form |= piece[i].mask;

@@ -14,7 +14,7 @@ typedef uint64_t place;
 #define PLACE_OFFSET(p) ((p) & PS_SLOT_MAX_OFFSET)
 
 typedef struct {
-    uint64_t record; /* offset in the image */
+    uint64_t record; /* its offset in the pack */
     uint32_t size;
     uint64_t message, length; /* in the arena */
 } digest_job;
@@ -38,9 +38,18 @@ typedef struct {
 
 enum { PS_WRITE_UNDECIDED = 0, PS_WRITE_COPY = UINT32_MAX }; /* else: import index */
 
+/* The digest of a record that left the image, and that a parent in the making needs. */
+typedef struct {
+    uint64_t offset;
+    uint8_t digest[PS_DIGEST_SIZE];
+} kept_digest;
+
 struct ps_writer {
     ps_state *st;
     ps_buf image, scratch, arena;
+    uint64_t base; /* where the image begins in the pack; 0 unless it is drained */
+    kept_digest *kept; /* by ascending offset */
+    size_t n_kept, kept_cap;
     digest_job *jobs;
     size_t n_done, n_jobs, jobs_cap; /* the first n_done are computed */
     saved_node *saved;
@@ -82,6 +91,18 @@ typedef struct {
 } array_parts;
 
 /* ---- pack_write.c: the walk */
+/* Get ready to write, of an image that begins with an empty header. 0, or -1. */
+int ps_writer_start(ps_writer *w, ps_state *st, PyObject *importable);
+/* Append the root record of the message in scratch and the import table; fill in the header, which
+ * may have left the image. uuid: 16 bytes or NULL (random). 0, or -1. */
+int ps_writer_finish(ps_writer *w, const uint8_t *uuid, uint8_t header[PS_PACK_HEADER]);
+/* Forget what was written already, and the packs that nothing was imported from: what is met
+ * again from now on is written again. 0, or -1. */
+int ps_writer_forget(ps_writer *w);
+void ps_writer_clear(ps_writer *w);
+int ps_random_uuid(uint8_t uuid[16]);
+/* Append the message of a key to scratch. */
+int ps_write_key(ps_writer *w, PyObject *key);
 /* A node slot of any kind: where it is in the new pack's eyes. level: -1 for the root of a sorted
  * tree. *count: elements below it; for an array node it is read, too. */
 int ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint64_t *count);
@@ -127,8 +148,18 @@ int ps_image_grow(void **array, size_t *cap, size_t used, size_t item);
 /* What was written already: by heap node or packed slot. */
 bool ps_memo_find(const ps_writer *w, uint64_t key, place *at);
 int ps_memo_add(ps_writer *w, uint64_t key, place at);
-/* The record at a place. */
-const uint8_t *ps_image_record(const ps_writer *w, place at);
+/* The digest of the record at a place: computed by now, and kept if it left the image. */
+const uint8_t *ps_image_digest(const ps_writer *w, place at);
+/* Where the next record goes. */
+PS_INLINE uint64_t
+ps_image_end(const ps_writer *w)
+{
+    return w->base + w->image.len;
+}
+/* Give the bytes of the image to sink, a callable, all or but for less than 64 at the end. Of the
+ * records at the n places in `open` the digests stay known. No reference to another
+ * one may be written afterwards. */
+int ps_image_drain(ps_writer *w, PyObject *sink, const place *open, size_t n, bool all);
 /* Compute the digests of all jobs that wait, and the checksums of their records. */
 void ps_image_compute_digests(ps_writer *w);
 /* The same for the jobs from mark on, which leave the stacks. They may have been
@@ -143,10 +174,11 @@ int ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIG
 /* A value record of the message at p. */
 int ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, place *at);
 /* The record of a node whose payload is scratch from `start` on. digest: copied, or NULL:
- * computed later, from the message that goes into the arena. */
+ * computed later, from the message that goes into the arena. targets: the digests of what the
+ * references in the payload name, or NULL: they are looked up. */
 int ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t nodemap,
-                      const parts *t, uint64_t start, bool has_refs, const uint8_t *digest,
-                      place *at);
+                      const parts *t, uint64_t start, bool has_refs, const uint8_t *targets,
+                      const uint8_t *digest, place *at);
 /* The same for an array node. */
 int ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_refs,
                        const uint8_t *digest, place *at);

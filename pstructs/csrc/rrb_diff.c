@@ -19,6 +19,7 @@
 typedef struct {
     ps_state *st;
     const ps_rrb *a, *b;
+    ps_rrb_pair pair;
     ps_rrb_visit_edit visit;
     void *arg;
     bool pending; /* an edit that may go on where the next one begins */
@@ -71,11 +72,12 @@ skip_front(job *j, Py_ssize_t *ia, Py_ssize_t a_hi, Py_ssize_t *ib, Py_ssize_t b
 {
     while (*ia < a_hi && *ib < b_hi) {
         Py_ssize_t before, step = 1, most = a_hi - *ia < b_hi - *ib ? a_hi - *ia : b_hi - *ib;
-        if (!ps_rrb_shared_at(j->a, *ia, j->b, *ib, &before, &step)) {
-            int rc = same(j, *ia, *ib);
-            if (rc <= 0) {
-                return rc;
-            }
+        int rc = ps_rrb_shared_at(&j->pair, *ia, *ib, &before, &step);
+        if (rc == 0) {
+            rc = same(j, *ia, *ib);
+        }
+        if (rc <= 0) {
+            return rc;
         }
         step = step < most ? step : most;
         *ia += step;
@@ -90,11 +92,12 @@ skip_back(job *j, Py_ssize_t a_lo, Py_ssize_t *ia, Py_ssize_t b_lo, Py_ssize_t *
 {
     while (*ia > a_lo && *ib > b_lo) {
         Py_ssize_t before = 0, behind, most = *ia - a_lo < *ib - b_lo ? *ia - a_lo : *ib - b_lo;
-        if (!ps_rrb_shared_at(j->a, *ia - 1, j->b, *ib - 1, &before, &behind)) {
-            int rc = same(j, *ia - 1, *ib - 1);
-            if (rc <= 0) {
-                return rc;
-            }
+        int rc = ps_rrb_shared_at(&j->pair, *ia - 1, *ib - 1, &before, &behind);
+        if (rc == 0) {
+            rc = same(j, *ia - 1, *ib - 1);
+        }
+        if (rc <= 0) {
+            return rc;
         }
         Py_ssize_t step = before + 1 < most ? before + 1 : most;
         *ia -= step;
@@ -109,8 +112,10 @@ by_place(job *j, Py_ssize_t ia, Py_ssize_t a_hi, Py_ssize_t ib)
 {
     int rc = 0;
     while (rc == 0 && ia < a_hi) {
-        Py_ssize_t before, step;
-        if (ps_rrb_shared_at(j->a, ia, j->b, ib, &before, &step)) {
+        Py_ssize_t before, step = 0;
+        int shared = ps_rrb_shared_at(&j->pair, ia, ib, &before, &step);
+        if (shared) {
+            rc = shared < 0 ? -1 : 0;
             ia += step;
             ib += step;
             continue;
@@ -184,7 +189,16 @@ between(job *j, Py_ssize_t a_lo, Py_ssize_t a_hi, Py_ssize_t b_lo, Py_ssize_t b_
     return edit(j, a_lo, a_hi, b_lo, b_hi);
 }
 
-/* The leaves of a that lie in a range: dict of address -> index of the first element. */
+/* What a leaf is told by: where it was saved, or its address. A leaf that was read from a pack
+ * goes when the next one is read, and its address is that one's then. */
+static PyObject *
+identity(const ps_node *leaf)
+{
+    ps_slot saved = ps_node_saved(leaf);
+    return PyLong_FromUnsignedLongLong(saved ? saved : (uint64_t)(uintptr_t)leaf);
+}
+
+/* The leaves of a that lie in a range: dict of identity -> index of the first element. */
 static PyObject *
 leaves_of(job *j, Py_ssize_t lo, Py_ssize_t hi)
 {
@@ -198,7 +212,7 @@ leaves_of(job *j, Py_ssize_t lo, Py_ssize_t hi)
         }
         Py_ssize_t end = start + (Py_ssize_t)leaf->datamap;
         if (start >= lo && end <= hi) {
-            PyObject *key = PyLong_FromVoidPtr(leaf), *value = PyLong_FromSsize_t(start);
+            PyObject *key = identity(leaf), *value = PyLong_FromSsize_t(start);
             if (key == NULL || value == NULL || PyDict_SetItem(found, key, value) < 0) {
                 Py_CLEAR(found);
             }
@@ -228,7 +242,7 @@ by_anchors(job *j, Py_ssize_t a_lo, Py_ssize_t a_hi, Py_ssize_t b_lo, Py_ssize_t
             break;
         }
         Py_ssize_t size = (Py_ssize_t)leaf->datamap;
-        PyObject *key = PyLong_FromVoidPtr(leaf);
+        PyObject *key = identity(leaf);
         PyObject *value = key == NULL ? NULL : PyDict_GetItemWithError(places, key);
         if (value != NULL && start >= b_lo && start + size <= b_hi) {
             place = PyLong_AsSsize_t(value);
@@ -272,8 +286,9 @@ ps_rrb_diff(ps_state *st, const ps_rrb *a, const ps_rrb *b, ps_rrb_visit_edit vi
         return 0;
     }
     ps_rrb x = ps_rrb_share(st, a), y = ps_rrb_share(st, b);
-    job j = {.st = st, .a = &x, .b = &y, .visit = visit, .arg = arg};
+    job j = {.st = st, .a = &x, .b = &y, .pair = {st, &x, &y, NULL}, .visit = visit, .arg = arg};
     int rc = diff(&j);
+    ps_rrb_pair_clear(&j.pair);
     ps_rrb_drop(st, x);
     ps_rrb_drop(st, y);
     return rc;

@@ -104,25 +104,111 @@ ps_rrb_iter_left(const ps_rrb_iter *it)
 
 /* ---- two trees */
 
-bool
-ps_rrb_shared_at(const ps_rrb *a, Py_ssize_t i, const ps_rrb *b, Py_ssize_t j, Py_ssize_t *before,
+struct ps_rrb_path {
+    ps_slot packed[2][PS_RRB_MAX_LEVEL + 1]; /* by side and level: what the node was read from */
+    ps_node *node[2][PS_RRB_MAX_LEVEL + 1];  /* owned, or NULL */
+    ps_slot differ[2][PS_RRB_MAX_LEVEL + 1]; /* by level: nodes that are not the same */
+};
+
+void
+ps_rrb_pair_clear(ps_rrb_pair *p)
+{
+    ps_rrb_path *path = p->path;
+    if (path == NULL) {
+        return;
+    }
+    p->path = NULL;
+    for (int level = 0; level <= PS_RRB_MAX_LEVEL; level++) {
+        Py_XDECREF(path->node[0][level]);
+        Py_XDECREF(path->node[1][level]);
+    }
+    PyMem_Free(path);
+}
+
+/* Not on the C stack: comparing elements may come back here for each level of nested vectors. */
+static int
+need_path(ps_rrb_pair *p)
+{
+    if (p->path == NULL) {
+        p->path = PyMem_Calloc(1, sizeof *p->path);
+        if (p->path == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The node in a slot on the path, borrowed. NULL with an exception. */
+static ps_node *
+open_on_path(ps_rrb_pair *p, int side, ps_slot s, int level, Py_ssize_t count)
+{
+    if (PS_LIKELY(!ps_slot_is_packed(s))) {
+        return ps_slot_node(s);
+    }
+    if (need_path(p) < 0) {
+        return NULL;
+    }
+    ps_node **known = &p->path->node[side][level];
+    if (*known == NULL || p->path->packed[side][level] != s) {
+        ps_node *n = ps_rrb_open(p->st, s, level, count);
+        if (n == NULL) {
+            return NULL;
+        }
+        p->path->packed[side][level] = s;
+        Py_XSETREF(*known, n);
+    }
+    return *known;
+}
+
+/* Whether two slots of one level are the same subtree: 1, 0, -1. */
+static int
+same_on_path(ps_rrb_pair *p, ps_slot a, ps_slot b, int level)
+{
+    if (a == b) {
+        return 1;
+    }
+    if (ps_child_record(a) == 0 || ps_child_record(b) == 0) {
+        return 0;
+    }
+    if (need_path(p) < 0) {
+        return -1;
+    }
+    ps_slot *known[2] = {&p->path->differ[0][level], &p->path->differ[1][level]};
+    if (*known[0] == a && *known[1] == b) {
+        return 0;
+    }
+    if (ps_child_same(p->st, a, b)) {
+        return 1;
+    }
+    *known[0] = a;
+    *known[1] = b;
+    return 0;
+}
+
+int
+ps_rrb_shared_at(ps_rrb_pair *p, Py_ssize_t i, Py_ssize_t j, Py_ssize_t *before,
                  Py_ssize_t *behind)
 {
+    const ps_rrb *a = p->a, *b = p->b;
     size_t at_a = (size_t)i - a->n_head, at_b = (size_t)j - b->n_head;
     if (at_a >= (size_t)a->body || at_b >= (size_t)b->body) {
-        return false;
+        return 0;
     }
     ps_slot sa = a->root, sb = b->root;
     int la = (int)(a->shift / PS_BITS), lb = (int)(b->shift / PS_BITS);
     Py_ssize_t na = a->body, nb = b->body;
     for (;;) {
-        if (la == lb && at_a == at_b && sa == sb) {
-            *before = (Py_ssize_t)at_a;
-            *behind = na - (Py_ssize_t)at_a;
-            return true;
+        if (la == lb && at_a == at_b && na == nb) {
+            int same = same_on_path(p, sa, sb, la);
+            if (same) {
+                *before = (Py_ssize_t)at_a;
+                *behind = na - (Py_ssize_t)at_a;
+                return same;
+            }
         }
         if (la == 0 && lb == 0) {
-            return false;
+            return 0;
         }
         /* One step down in the higher tree, in both when they are level. */
         int level = la > lb ? la : lb;
@@ -134,18 +220,11 @@ ps_rrb_shared_at(const ps_rrb *a, Py_ssize_t i, const ps_rrb *b, Py_ssize_t j, P
             if (*l < level) {
                 continue;
             }
-            if (ps_slot_is_packed(*s)) {
-                return false;
+            ps_node *node = open_on_path(p, side, *s, level, *n);
+            if (node == NULL) {
+                return -1;
             }
-            ps_node *node = ps_slot_node(*s);
-            Py_ssize_t sizes[PS_WIDTH];
-            ps_rrb_sizes(node, level, *n, sizes);
-            int k = 0;
-            while ((size_t)sizes[k] <= *at) {
-                *at -= (size_t)sizes[k++];
-            }
-            *s = node->slots[k];
-            *n = sizes[k];
+            *s = node->slots[ps_rrb_child(node, level, at, n)];
             *l = level - 1;
         }
     }
@@ -171,10 +250,13 @@ mismatch(ps_state *st, const ps_rrb *a, const ps_rrb *b)
     Py_ssize_t n = a->count < b->count ? a->count : b->count;
     Py_ssize_t start_a = 0, start_b = 0, found = -1;
     ps_node *leaf_a = NULL, *leaf_b = NULL;
+    ps_rrb_pair pair = {.st = st, .a = a, .b = b};
     for (Py_ssize_t i = 0; i < n && found == -1;) {
         Py_ssize_t before, behind;
-        if (ps_rrb_shared_at(a, i, b, i, &before, &behind)) {
+        int shared = ps_rrb_shared_at(&pair, i, i, &before, &behind);
+        if (shared) {
             i += behind;
+            found = shared < 0 ? -2 : -1;
             continue;
         }
         if (leaf_a == NULL || i >= start_a + (Py_ssize_t)leaf_a->datamap || i < start_a) {
@@ -205,6 +287,7 @@ mismatch(ps_state *st, const ps_rrb *a, const ps_rrb *b)
     }
     Py_XDECREF(leaf_a);
     Py_XDECREF(leaf_b);
+    ps_rrb_pair_clear(&pair);
     return found == -1 && a->count != b->count ? n : found;
 }
 

@@ -142,10 +142,21 @@ int ps_rrb_body_tighten(ps_state *st, ps_rrb_body *b);
 ps_node *ps_rrb_body_leaf(ps_state *st, const ps_rrb_body *b, Py_ssize_t at, Py_ssize_t *start);
 
 /* ---- rrb_iter.c */
-/* Whether element i of a and element j of b are the same element of a subtree that both have:
- * *before and *behind: its elements before that one, and from that one on. Heap nodes only. */
-bool ps_rrb_shared_at(const ps_rrb *a, Py_ssize_t i, const ps_rrb *b, Py_ssize_t j,
-                      Py_ssize_t *before, Py_ssize_t *behind);
+/* Two trees (borrowed) that are walked in step, and what is known of the path to where the walk is:
+ * packed nodes stay open till it goes on to others, and two nodes are compared once. */
+typedef struct ps_rrb_path ps_rrb_path;
+typedef struct {
+    ps_state *st;
+    const ps_rrb *a, *b;
+    ps_rrb_path *path; /* owned; NULL as long as no packed node was met */
+} ps_rrb_pair;
+
+void ps_rrb_pair_clear(ps_rrb_pair *p);
+/* Whether element i of a and element j of b are the same element of a subtree that both have, or
+ * of two that were saved with one digest: *before and *behind: its elements before that one, and
+ * from that one on. 1, 0; -1 with an exception. */
+int ps_rrb_shared_at(ps_rrb_pair *p, Py_ssize_t i, Py_ssize_t j, Py_ssize_t *before,
+                     Py_ssize_t *behind);
 
 /* New reference for *b's root. */
 PS_INLINE ps_rrb_body

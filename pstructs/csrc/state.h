@@ -39,6 +39,7 @@ struct ps_state {
     PyTypeObject *map_record;
     PyTypeObject *pack;
     PyTypeObject *pack_writer;
+    PyTypeObject *pack_builder;
     /* error.c */
     PyObject *errors; /* __dict__ of pstructs.errors, or NULL */
     /* hash.c */

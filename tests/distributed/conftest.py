@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -41,6 +42,19 @@ class Cluster:
         for name in (function.__module__, Runner.__module__):
             if name.startswith(("test_", "conftest")):
                 self.ray.cloudpickle.register_pickle_by_value(sys.modules[name])
+
+    def close_workers(self) -> None:
+        """Let all workers close the packs that they keep open for their next task."""
+
+        def close() -> None:
+            from pstructs.distributed.opened import OPEN_PACKS
+
+            gc.collect()
+            OPEN_PACKS.clear()
+            time.sleep(0.1)  # so that no worker gets two of these
+
+        self.by_value(close)
+        self.get([self.ray.remote(close).remote() for _ in range(2)])
 
     def sent(self, value: Any) -> int:
         """Bytes that Ray sends for a value, without what its references lead to."""
@@ -85,3 +99,19 @@ def owner(cluster: Cluster) -> Any:
     from pstructs.distributed.owner import Owner
 
     return Owner.connect()
+
+
+@pytest.fixture
+def new_owner(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An owner that nothing was shared through yet."""
+    from pstructs.distributed import pickling
+    from pstructs.distributed.owner import Owner
+
+    before = pickling.SETTINGS.owner
+    pickling.SETTINGS.owner = f"owner of {request.node.name}"
+    owner = Owner.connect(pickling.SETTINGS.owner)
+    try:
+        yield owner
+    finally:
+        pickling.SETTINGS.owner = before
+        owner.end()

@@ -40,9 +40,9 @@ def test_a_long_chain_of_versions_reaches_few_packs_and_little_that_is_dead() ->
         m = m.set(dice.randrange(20_000), f"version {i}")
         piece = publish(m, packs)
         reached = closure([piece])
-        levels = [level_of(p.nbytes) for p in reached]
+        levels = [level_of(p.nbytes) for p in reached if p.derived]
         assert sum(at < 0 for at in levels) <= FULL_SMALL + 1
-        assert max(levels.count(at) for at in set(levels) - {-1}) <= FULL
+        assert all(levels.count(at) <= FULL for at in set(levels) - {-1})
         assert sum(p.nbytes for p in reached) < 5 * whole
         written += piece.nbytes
         most = max(most, len(reached))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
+import random
 import re
 from typing import Any
 
@@ -16,6 +18,7 @@ from pstructs.distributed.opened import OPEN_PACKS
 from pstructs.errors import UnsavableError
 
 pytestmark = pytest.mark.ray
+VERSIONS = int(os.environ.get("PSTRUCTS_SHARED_VERSIONS", "600"))
 
 
 def close_all() -> None:
@@ -222,20 +225,38 @@ def test_an_open_map_survives_the_release_of_its_pack(cluster: Any) -> None:
     assert opened.set("key 1", 2)["key 1"] == 2
 
 
-def test_a_pack_leaves_the_store_with_the_last_that_reaches_it(cluster: Any, owner: Any) -> None:
-    close_all()
-    before = owner.stats()["packs"]
+def test_a_pack_leaves_the_store_with_the_last_that_reaches_it(
+    cluster: Any, new_owner: Any
+) -> None:
     m = pmap(numbers(20_000))
     first = share(m)
     second = share(m.set("key 1", 0))
-    assert owner.stats()["packs"] == before + 1  # the second is small and travels in its handle
+    assert new_owner.stats()["packs"] == 1  # the second is small and travels in its handle
     del m, first
     close_all()
-    assert owner.stats()["packs"] == before + 1
+    assert new_owner.stats()["packs"] == 1
     assert cluster.run_in_new_worker(lambda h: len(h.open()), second) == 20_000
     del second
     close_all()
-    cluster.eventually(lambda: owner.stats()["packs"] == before)
+    cluster.eventually(lambda: new_owner.stats()["packs"] == 0)
+
+
+def test_many_versions_leave_nothing_behind(cluster: Any, new_owner: Any) -> None:
+    m = pmap(numbers(20_000))
+    dice = random.Random(3)
+    most = 0
+    for i in range(VERSIONS):
+        m = m.set(f"key {dice.randrange(20_000)}", i)
+        handle = share(m)
+        if i % 50 == 0:
+            most = max(most, new_owner.stats()["packs"])
+            assert cluster.run(lambda h: len(h.open()), handle) == 20_000
+    assert most < 20
+    del m, handle
+    close_all()
+    cluster.close_workers()
+    cluster.eventually(lambda: new_owner.stats()["packs"] == 0)
+    assert new_owner.stats()["kept"] == 0
 
 
 def test_a_version_of_a_released_map_is_shared_whole(cluster: Any) -> None:

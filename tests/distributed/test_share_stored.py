@@ -69,7 +69,7 @@ def test_a_saved_snapshot_comes_again_from_the_store(cluster: Any, folder: str) 
     names = pickle.dumps(handle)
     del handle
     close_all()
-    cluster.ray.kill(Owner.connect()._reached())
+    cluster.ray.kill(Owner.connect().look_up())
     assert cluster.run_in_new_worker(lambda names: look(pickle.loads(names)), names) == EXPECTED
     assert look(pickle.loads(names)) == EXPECTED
 
@@ -82,7 +82,7 @@ def test_the_stored_part_of_a_version_comes_again_from_the_store(
     ref = cluster.ray.put(handle)
     del handle
     close_all()
-    cluster.ray.kill(Owner.connect()._reached())
+    cluster.ray.kill(Owner.connect().look_up())
     expected = (N + 1, "7", sum(range(N)) - 1)
     assert cluster.run_in_new_worker(look, ref) == expected
 
@@ -93,7 +93,7 @@ def test_a_store_that_is_gone_as_well_is_a_clear_error(cluster: Any, folder: str
     names = pickle.dumps(handle)
     del handle, store
     close_all()
-    cluster.ray.kill(Owner.connect()._reached())
+    cluster.ray.kill(Owner.connect().look_up())
     shutil.rmtree(folder)
 
     def complaint(names: bytes) -> str:

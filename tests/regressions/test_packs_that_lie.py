@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from pstructs import errors, m, pset, stable_hash
+from pstructs import errors, m, pset, pvector, stable_hash
 from pstructs.packs import Pack, PackWriter, dumps, loads
-from support.pack_reader import Reader
+from support.pack_reader import Reader, crc32c
 from support.pack_tools import reseal
 
 
@@ -108,3 +108,16 @@ def test_a_collection_with_more_entries_than_it_says_is_found_out() -> None:
     assert len(value) == 2
     with pytest.raises(errors.DamagedPackError, match="another number of entries"):
         value - pset(range(9))
+
+
+def test_a_leaf_with_fewer_elements_than_its_parent_says_is_not_saved_on() -> None:
+    """A derived vector refers to such a leaf: what it would say of it was not compared."""
+    image = bytearray(dumps(pvector([1.5] * 2000)))
+    leaves = [r for r in Reader(bytes(image)).records.values() if r.kind == 4 and r.level == 0]
+    at, behind = sorted(leaf.offset for leaf in leaves)[1:3]
+    image[at + 22] -= 1
+    struct.pack_into("<I", image, at, crc32c(image[at + 4 : behind - 8]))
+    for importable in (None, lambda pack: True):
+        value = Pack.from_buffer(bytes(image), trusted=True).root()
+        with pytest.raises(errors.DamagedPackError, match="elements"):
+            PackWriter(value.set(0, 2.5), importable=importable)
