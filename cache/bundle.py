@@ -29,8 +29,9 @@ from pstructs.cache.portable import (
     check_ids,
     check_names,
     check_tags,
-    line_of,
+    expired_of,
     read_json,
+    rows_of,
     version_of,
 )
 from pstructs.cache.sources import CHUNK, PackInfo, Source
@@ -133,8 +134,8 @@ def write_bundle(
                 writer.part(PACK, info.nbytes, source.chunks(info.uuid))
             rows: list[bytes] = []
             size = 0
-            for version in source.rows():
-                rows.append(line_of(version))
+            for line in rows_of(source):
+                rows.append(line)
                 size += len(rows[-1])
                 if size >= _ROWS_BYTES:
                     writer.text(ROWS, b"".join(rows))
@@ -175,6 +176,7 @@ class Bundle:
         self.path = self.name = path
         self._packs: dict[bytes, tuple[PackInfo, int]] = {}  # short id: pack, where it starts
         self._rows: list[tuple[int, int]] = []
+        self.expired: dict[str, str] = {}
         try:
             self._file = open(path, "rb")  # noqa: SIM115 (closed when the bundle is left)
         except OSError as error:
@@ -202,7 +204,11 @@ class Bundle:
         """Iterate over its versions, ancestors first."""
         for start, length in self._rows:
             for line in self._at(start, length).splitlines():
-                yield version_of(line, self.path)
+                gone = expired_of(line, self.path)
+                if gone is not None:
+                    self.expired[gone[0]] = gone[1]
+                else:
+                    yield version_of(line, self.path)
 
     def pack(self, key: bytes) -> PackInfo | None:
         """Return the pack whose uuid is, or begins with, `key`."""

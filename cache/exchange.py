@@ -13,7 +13,7 @@ from pstructs.cache.opened import OpenStore
 from pstructs.cache.receiving import Transfer, receive
 from pstructs.cache.remote import RemoteFolder
 from pstructs.cache.repairing import RepairReport, repair, sound_numbers
-from pstructs.cache.sources import Source, StoreSource, missing, plan
+from pstructs.cache.sources import Source, StoreSource, missing, packs_of, plan
 from pstructs.cache.version import Version, VersionName
 from pstructs.errors import MissingBaseError, MissingVersionError
 
@@ -87,16 +87,16 @@ class Exchange(OpenStore):
         ...         print(b.load("origin/main"), b.version("origin/main").id == saved.id)
         pmap({'ann': 31}) True
         """
-        with self._folder.errors:
-            con = self._con()
+        con = self._con()
+        with self._folder.using():
             old = [] if since is None else [self._catalog.find(con, n) for n in _list(since)]
             source = self._selected(con, None if versions is None else _list(versions), old)
             below = StoreSource(self._folder, sorted({version.number for version in old}), {})
             there = {
                 info.uuid[:SHORT_BYTES]: info.uuid
-                for info in plan(below, _packs_of(below), _nothing)
+                for info in plan(below, packs_of(below), _nothing)
             }
-            packs = list(plan(source, _packs_of(source), lambda key: key[:SHORT_BYTES] in there))
+            packs = list(plan(source, packs_of(source), lambda key: key[:SHORT_BYTES] in there))
             imported = {short for info in packs for short in info.imports}
             needs = {
                 "versions": _edge(source),
@@ -230,7 +230,7 @@ class Exchange(OpenStore):
         """
         self._writable()
         wanted = None if heads is None else [heads] if isinstance(heads, str) else list(heads)
-        with self._opened(other) as there, self._folder.errors:
+        with self._opened(other) as there, self._folder.using():
             con = self._con()
 
             def has(vid: str) -> bool:
@@ -299,7 +299,7 @@ class Exchange(OpenStore):
         """
         self._con()
         wanted = None if heads is None else [heads] if isinstance(heads, str) else list(heads)
-        with self._opened(other) as target, self._folder.errors:
+        with self._opened(other) as target, self._folder.using():
             if isinstance(target, RemoteFolder):
                 tips = {f"{prefix}{n}": at for n, at in self._sendable(wanted).items()}
                 return target.send(self._folder, tips, force=force)
@@ -375,8 +375,13 @@ class Exchange(OpenStore):
         self, other: Exchange | RemoteFolder | str | os.PathLike[str]
     ) -> Iterator[Exchange | RemoteFolder]:
         """Give out the other store, opened for as long as this takes if it is given by name."""
-        if isinstance(other, Exchange | RemoteFolder):
+        if isinstance(other, RemoteFolder):
             yield other
+            return
+        if isinstance(other, Exchange):
+            other._con()
+            with other._folder.using():
+                yield other
             return
         if not isinstance(other, str | os.PathLike):
             raise TypeError(
@@ -386,7 +391,7 @@ class Exchange(OpenStore):
         if "://" in os.fspath(other):
             yield RemoteFolder(os.fspath(other))
             return
-        with type(self)(other, self._durable) as opened:
+        with type(self)(other, self._durable) as opened, opened._folder.using():
             yield opened
 
     # ---- what there is to send
@@ -446,11 +451,6 @@ class Exchange(OpenStore):
 
 def _list(given: VersionName | Iterable[VersionName]) -> list[VersionName]:
     return [given] if isinstance(given, Version | int | str) else list(given)
-
-
-def _packs_of(source: StoreSource) -> dict[bytes, None]:
-    """Return the packs that hold the values of a source's versions."""
-    return dict.fromkeys(bytes.fromhex(version.pack) for version in source.rows())
 
 
 def _edge(source: StoreSource) -> list[str]:

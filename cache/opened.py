@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pstructs.cache.commit import DURABLE, Committer, Durable
+from pstructs.cache.dedupe import KnownNodes
 from pstructs.cache.folder import open_folder
 from pstructs.errors import StoreClosedError
 
@@ -19,7 +20,12 @@ __all__ = ["OpenStore"]
 class OpenStore:
     """A handle: the folder it shares with other handles, and what it does with writes."""
 
-    def __init__(self, path: str | os.PathLike[str], durable: Durable = "commit") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        durable: Durable = "commit",
+        dedupe: bool = False,
+    ) -> None:
         if durable not in DURABLE:
             accepted = " or ".join(repr(name) for name in DURABLE)
             raise ValueError(f"durable is {accepted}, got {durable!r}")
@@ -28,6 +34,7 @@ class OpenStore:
         self._folder, self._swept = open_folder(path)
         self._catalog = self._folder.catalog
         self._committer = Committer(self._folder, durable)
+        self._known = KnownNodes(self._folder) if dedupe else None
         self._folder.handles += 1
 
     # ---- life
@@ -65,7 +72,7 @@ class OpenStore:
         return f"<{state}SnapshotStore {self.path!r}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.path, self._durable))
+        return (type(self), (self.path, self._durable, self._known is not None))
 
     def _con(self) -> sqlite3.Connection:
         if self._closed:

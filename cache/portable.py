@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pstructs.cache.catalog import Catalog
 from pstructs.cache.meta import pack_meta, unpack_meta
-from pstructs.cache.sources import PackInfo, TagText
+from pstructs.cache.sources import PackInfo, Source, TagText
 from pstructs.cache.version import Version, check_head_name
 from pstructs.errors import DamagedExportError, StoreDamagedError
 
@@ -44,6 +44,38 @@ def line_of(version: Version) -> bytes:
     meta = pack_meta(version.meta)
     row["meta"] = None if meta is None else meta.hex()
     return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
+def expired_line(vid: str, reason: str) -> bytes:
+    """Return that a version has no value any more, as a line of JSON."""
+    return json.dumps({"expired": vid, "reason": reason}, separators=(",", ":")).encode() + b"\n"
+
+
+def rows_of(source: Source) -> Iterator[bytes]:
+    """Iterate over all that is told of a source's versions, as lines of JSON."""
+    for version in source.rows():
+        if version.id in source.expired:
+            yield expired_line(version.id, source.expired[version.id])
+        yield line_of(version)
+
+
+def expired_of(line: bytes, where: str) -> tuple[str, str] | None:
+    """Return the version that a line says has expired, and why; None: it says something else.
+
+    Raises
+    ------
+    DamagedExportError
+    """
+    row = read_json(line, where)
+    if not isinstance(row, dict) or "expired" not in row:
+        return None
+    if (
+        row.keys() != {"expired", "reason"}
+        or not _is_id(row["expired"])
+        or not _is_text(row["reason"])
+    ):
+        raise DamagedExportError(f"{where}: an expired version can't be {line!r:.120}")
+    return row["expired"], row["reason"]
 
 
 def pack_line(info: PackInfo) -> bytes:

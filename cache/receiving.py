@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from pstructs.cache import pending, retired
-from pstructs.cache.collecting import revive
+from pstructs.cache import erased, pending, pins, retired
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, SyncError, sync_file, sync_folder
 from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.portable import check_id
@@ -39,7 +38,6 @@ from pstructs.errors import (
     MissingPackError,
     PackError,
     StoreClosedError,
-    StoreDamagedError,
     StoreError,
     TagMovedError,
 )
@@ -268,7 +266,7 @@ def receive(
         check_head_name(name)
     committer.check()
     incoming = Incoming(committer.folder, source.name)
-    with committer.guard(), incoming.held():
+    with committer.guard(), committer.folder.using(), incoming.held():
         try:
             return _Receiver(committer, source, incoming).run(heads, action, force)
         except StoreError as error:
@@ -288,10 +286,11 @@ class _Receiver:
         self.committer, self.source, self.incoming = committer, source, incoming
         self.folder, self.catalog = committer.folder, committer.catalog
         self.nbytes = 0
+        self.wanted: list[bytes] = []
 
     def run(self, heads: Mapping[str, str], action: str, force: bool) -> Transfer:
-        wanted = self._wanted()
-        for info in plan(self.source, wanted, self.incoming.has):
+        self.wanted = self._wanted()
+        for info in plan(self.source, self.wanted, self.incoming.has):
             self.nbytes += self.incoming.add(self.source, info)
         try:
             small = self._place()
@@ -306,14 +305,15 @@ class _Receiver:
 
     def _wanted(self) -> list[bytes]:
         """Check all rows; return the packs of those that are new."""
-        con, wanted, said = self.folder.con, dict[bytes, None](), set[str]()
+        con, wanted, said = self.folder.con, dict[str, bytes](), set[str]()
         for version in self.source.rows():
             check_id(self.catalog, version, self.source.name)
             if self.catalog.by_id(con, bytes.fromhex(version.id)) is None:
                 self._check_before(con, version, said)
-                wanted[bytes.fromhex(version.pack)] = None
+                wanted[version.id] = bytes.fromhex(version.pack)
             said.add(version.id)
-        return list(wanted)
+        alive = (pack for vid, pack in wanted.items() if vid not in self.source.expired)
+        return list(dict.fromkeys(alive))
 
     def _check_before(self, con: sqlite3.Connection, version: Version, said: set[str]) -> None:
         """Raise unless all that a version names is in the store, or came before it."""
@@ -329,6 +329,13 @@ class _Receiver:
                 f"{self.folder.path} does not have. Send from an earlier version on",
                 tuple(lost),
             )
+        for vid in before:
+            if erased.successor(self.catalog, con, bytes.fromhex(vid)) is not None:
+                raise StoreError(
+                    f"{self.source.name}: version {version.id} builds on {vid}, which holds what "
+                    f"was erased from {self.folder.path}; nothing was taken in. Make the change "
+                    "anew on top of the version that is here"
+                )
 
     def _place(self) -> list[PackInfo]:
         """Move large packs to where they are going to stay; return the small ones."""
@@ -369,8 +376,10 @@ class _Receiver:
                     )
                 info = self.incoming.staged[uuid[:SHORT_BYTES]]
                 self.folder.insert(con, uuid, disk.columns_of_file(uuid, info.nbytes))
-            added = [version for version in self.source.rows() if self._add(con, version)]
-            self._revive(con, added)
+            self._revive(con)
+            new = 0
+            for version in self.source.rows():
+                new += self._add(con, version)
             moved = {
                 name: at
                 for name, vid in heads.items()
@@ -378,17 +387,37 @@ class _Receiver:
             }
             for name, said in self.source.tags.items():
                 self._tag(con, name, said)
-        return Transfer(len(added), len(self.incoming.staged), self.nbytes, moved)
+        return Transfer(new, len(self.incoming.staged), self.nbytes, moved)
 
-    def _revive(self, con: sqlite3.Connection, versions: list[Version]) -> None:
-        """See that packs that were here already, and are needed now, are not collected."""
-        try:
-            revive(self.folder, con, [bytes.fromhex(version.pack) for version in versions])
-        except StoreDamagedError as error:
-            raise StoreError(
-                f"{self.folder.path}: packs that were here when the transfer began are gone by "
-                f"now ({error}); nothing was taken in. Start it again"
-            ) from error
+    def _revive(self, con: sqlite3.Connection) -> None:
+        """Take packs that are needed again out of the journal of those that are not.
+
+        Raises
+        ------
+        StoreError
+            When one has been removed since it was looked for.
+        """
+        gone = {
+            row.pack[:SHORT_BYTES]: row.pack
+            for row in retired.retired(self.catalog, con)
+            if row.state == retired.RETIRED
+        }
+        todo = [short for info in self.incoming.staged.values() for short in info.imports]
+        todo.extend(pack[:SHORT_BYTES] for pack in self.wanted)
+        seen = set[bytes]()
+        while todo:
+            short = todo.pop()
+            if short in seen or short in self.incoming.staged:
+                continue
+            seen.add(short)
+            if self.folder.where(short) is None:
+                raise StoreError(
+                    f"{self.folder.path}: pack {short.hex()} was collected while others came in; "
+                    "nothing was taken in. Start again"
+                )
+            if short in gone:
+                retired.forget(con, gone[short])
+                todo.extend(self.folder.open_pack(short).imports)
 
     def _add(self, con: sqlite3.Connection, version: Version) -> bool:
         """Give a version a number here; False when it has one."""
@@ -402,6 +431,11 @@ class _Receiver:
                 raise DamagedExportError(
                     f"{self.source.name}: version {version.id} is older than its parent"
                 )
+        reason = self.source.expired.get(version.id)
+        if reason is not None:
+            self.catalog.receive(con, version)
+            pins.expire(self.catalog, con, self.catalog.last_number(con), reason)
+            return True
         try:
             root = self.incoming.root_of(bytes.fromhex(version.pack)).hex()
         except MissingPackError as error:
@@ -423,9 +457,9 @@ class _Receiver:
             return
         there = self.catalog.tag(con, name)
         if there is None:
-            vid = bytes.fromhex(said.id)
+            vid = bytes.fromhex(version.id)
             self.catalog.add_tag(con, name, version.number, vid, said.message)
-        elif there.id.hex() != said.id:
+        elif there.id.hex() != version.id:
             raise TagMovedError(
                 f"{self.folder.path}: the tag {name!r} names version {there.number} here and "
                 f"{version} in {self.source.name}; nothing was taken in. Delete one of the two"
@@ -441,7 +475,9 @@ class _Receiver:
                 f"{self.source.name}: the head {name!r} is at version {vid}, which is not there"
             )
         at = self.catalog.head(con, name)
-        if at is not None and at.id.hex() != vid:
+        if at is not None and at.id.hex() == to.id:
+            return None
+        if at is not None:
             now = self.catalog.by_id(con, at.id)
             assert now is not None  # heads name versions
             if not force and comes_before(self.catalog, con, to, now):
@@ -454,7 +490,5 @@ class _Receiver:
                     to,
                     now,
                 )
-        if at is not None and at.id.hex() == vid:
-            return None
-        self.catalog.move(con, name, at, to.number, bytes.fromhex(vid), time.time_ns(), action)
+        self.catalog.move(con, name, at, to.number, bytes.fromhex(to.id), time.time_ns(), action)
         return to

@@ -24,10 +24,11 @@ from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.portable import (
     check_names,
     check_tags,
-    line_of,
+    expired_of,
     pack_line,
     pack_of,
     read_json,
+    rows_of,
     version_of,
 )
 from pstructs.cache.receiving import Transfer
@@ -38,6 +39,7 @@ from pstructs.cache.sources import (
     TagText,
     comes_before,
     missing,
+    packs_of,
     plan,
 )
 from pstructs.cache.version import Version
@@ -259,10 +261,9 @@ class RemoteFolder:
         tags = self._tagged(index, {n: tag for n, tag in source.tags.items() if tag.id in sent})
         if not numbers and not moved and tags == index.tags:
             return Transfer(0, 0, 0, {})
-        wanted = dict.fromkeys(bytes.fromhex(version.pack) for version in source.rows())
-        packs = list(plan(source, wanted, lambda key: there.pack(key) is not None))
+        packs = list(plan(source, packs_of(source), lambda key: there.pack(key) is not None))
         nbytes = sum(self._upload(source, info) for info in packs)
-        text = b"".join([*map(pack_line, packs), *map(line_of, source.rows())])
+        text = b"".join([*map(pack_line, packs), *rows_of(source)])
         nbytes += len(text)
         rows = list(index.rows)
         while rows and len(self.rows(rows[-1])) < 2 * len(text) < _MERGED:
@@ -349,6 +350,7 @@ class RemoteSource:
         self.remote, self.heads, self.has = remote, heads, has
         self.name = remote.url
         self.versions: dict[str, Version] = {}
+        self.expired: dict[str, str] = {}
         self._packs: dict[bytes, PackInfo] = {}
         self.tags = index.tags
         self._left = list(index.rows)
@@ -360,9 +362,11 @@ class RemoteSource:
             return False
         place = len(self._left)
         for n, line in enumerate(self.remote.rows(self._left.pop()).splitlines()):
-            info = pack_of(line, self.name)
+            info, gone = pack_of(line, self.name), expired_of(line, self.name)
             if info is not None:
                 self._packs[info.uuid[:SHORT_BYTES]] = info
+            elif gone is not None:
+                self.expired[gone[0]] = gone[1]
             else:
                 version = version_of(line, self.name)
                 self.versions[version.id] = version

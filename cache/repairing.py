@@ -20,6 +20,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pstructs.cache import pins
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, sync_file, sync_folder
 from pstructs.cache.folder import SHORT_BYTES
 from pstructs.cache.portable import check_id
@@ -96,7 +97,9 @@ class _Repair:
 
     def run(self) -> RepairReport:
         rows = self._rows()
-        versions = [*self._sound_versions(), *(new for _, new in rows)]
+        gone = pins.expired(self.catalog, self.folder.con)
+        numbered = [(version.number, version) for version in self._sound_versions()] + rows
+        versions = [version for number, version in numbered if number not in gone]
         self._check(versions)
         packs = self._fetch(versions)
         strays = self._strays(versions)

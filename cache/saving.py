@@ -174,6 +174,11 @@ class Saving(OpenStore):
         check_text(write_id, "a write id")
         said = pack_meta(meta)
         wanted = self._expected(expected, check=write_id is None)
+        known = None
+        if self._known is not None:
+            with self._folder.errors:
+                self._known.refresh()
+            known = self._known.find
         for importable in (self._folder.owns, self._folder.keeps, None):
             writers: dict[int, PackWriter] = {}
             changes = []
@@ -181,7 +186,8 @@ class Saving(OpenStore):
                 writer = writers.get(id(value))
                 image = None
                 if writer is None:
-                    writers[id(value)] = writer = PackWriter(value, importable=importable)
+                    writer = PackWriter(value, importable=importable, known=known)
+                    writers[id(value)] = writer
                     image = writer.image
                 draft = Draft(
                     message,

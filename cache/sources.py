@@ -12,9 +12,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from pstructs.cache import pins
 from pstructs.cache.catalog import Catalog
 from pstructs.cache.folder import SHORT_BYTES, Folder
-from pstructs.cache.pins import check_value
 from pstructs.cache.version import Version
 from pstructs.errors import DamagedExportError, MissingBaseError
 
@@ -61,6 +61,10 @@ class Source(Protocol):
     @property
     def tags(self) -> Mapping[str, TagText]:
         """Its tags; also those of versions that are neither sent nor there."""
+
+    @property
+    def expired(self) -> Mapping[str, str]:
+        """Why versions have no value, by their ids; whole when `rows` was read to its end."""
 
     def rows(self) -> Iterator[Version]:
         """Iterate over its versions, ancestors first; can be called again."""
@@ -184,6 +188,14 @@ def plan(
             todo.extend((one, None) for one in info.imports if one not in done)
 
 
+def packs_of(source: Source) -> list[bytes]:
+    """Return the packs that hold the values of a source's versions."""
+    versions = dict.fromkeys((version.id, version.pack) for version in source.rows())
+    return list(
+        dict.fromkeys(bytes.fromhex(pack) for vid, pack in versions if vid not in source.expired)
+    )
+
+
 class StoreSource:
     """Some versions of a store.
 
@@ -204,6 +216,9 @@ class StoreSource:
                 tag.name: TagText(tag.id.hex(), tag.message)
                 for tag in folder.catalog.tags(folder.con)
             }
+            gone = pins.expired(folder.catalog, folder.con)
+        self._gone = {number: reason for number, (_, reason) in gone.items()}
+        self.expired: dict[str, str] = {}
 
     def rows(self) -> Iterator[Version]:
         """Iterate over the versions, ancestors first."""
@@ -212,7 +227,8 @@ class StoreSource:
                 version = self.folder.catalog.by_number(self.folder.con, number)
                 if version is None:
                     self.folder.catalog.damaged(f"version {number} is missing")
-                check_value(self.folder.catalog, self.folder.con, version)
+                if number in self._gone:
+                    self.expired[version.id] = self._gone[number]
                 yield version
 
     def pack(self, key: bytes) -> PackInfo | None:

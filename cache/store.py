@@ -37,6 +37,11 @@ class SnapshotStore(Merging, Building, Branching, Tracing, Keeping, Exchange, Ch
         survives the end of the process in any way, but a power cut can take or damage the last
         ones; for stores that can be made again.
 
+    dedupe : bool
+        Whether saves look for the parts of a value that was built anew, or comes from another
+        store, among what the store holds, so that equal parts are not written again. The first
+        such save reads all packs, and the index of them takes about 200 bytes of memory a node.
+
     Raises
     ------
     StorePathError

@@ -320,3 +320,88 @@ def gc(
     from pstructs._cli.keeping import collect_garbage
 
     collect_garbage(store, grace)
+
+
+Place = Annotated[
+    str, typer.Argument(metavar="PLACE", help="Another store's folder, or a URL: s3://..., ...")
+]
+Heads = Annotated[
+    list[str] | None, typer.Option("--head", help="Only this head; can be given several times.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Move heads also where versions would be left behind.")
+]
+Prefix = Annotated[str, typer.Option(help="Put before the names of heads that come in.")]
+PANEL = "Move versions between stores"
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    store: Store,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make.")],
+    version: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this version and those before it; can be given several times."),
+    ] = None,
+    since: Annotated[
+        list[str] | None,
+        typer.Option(help="Without this version and those before it, which the receiver has."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write versions, and all that they stand on, into one file."""
+    from pstructs._cli.moving import export_versions
+
+    export_versions(store, file, version=version or [], since=since or [], overwrite=overwrite)
+
+
+@app.command("import-versions", rich_help_panel=PANEL)
+def import_versions(
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", help="Folder of the store; made if it is new.")
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `export` wrote.")],
+    prefix: Prefix = "origin/",
+    force: Force = False,
+) -> None:
+    """Take in the versions of a file, which is checked whole first."""
+    from pstructs._cli.moving import import_versions as run
+
+    run(store, file, prefix=prefix, force=force)
+
+
+@app.command(rich_help_panel=PANEL)
+def push(store: Store, place: Place, head: Heads = None, force: Force = False) -> None:
+    """Send what another place lacks, and move the heads there."""
+    from pstructs._cli.moving import push_versions
+
+    push_versions(store, place, head=head or [], force=force)
+
+
+@app.command(rich_help_panel=PANEL)
+def pull(
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", help="Folder of the store; made if it is new.")
+    ],
+    place: Place,
+    head: Heads = None,
+    prefix: Prefix = "origin/",
+    force: Force = False,
+) -> None:
+    """Take in what another place has and this store lacks."""
+    from pstructs._cli.moving import pull_versions
+
+    pull_versions(store, place, head=head or [], prefix=prefix, force=force)
+
+
+@app.command(rich_help_panel=PANEL)
+def repair(
+    store: Store,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A store, an exported file, or a URL.")
+    ],
+) -> None:
+    """Take what is damaged or missing from a place that has it whole."""
+    from pstructs._cli.moving import repair_store
+
+    repair_store(store, source)

@@ -15,6 +15,7 @@ EXTRAS = {
     "rich": "cli",
     "diskcache": "cache",
     "cachetools": "cache",
+    "fsspec": "remote",
     "ray": "distributed",
 }
 

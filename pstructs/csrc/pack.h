@@ -241,9 +241,10 @@ Py_ssize_t ps_pack_verify(ps_state *st, ps_pack *pack);
 
 /* ---- pack_write.c */
 typedef struct ps_writer ps_writer;
-/* Encode value. importable: callable or NULL. uuid: 16 bytes or NULL (random).
- * NULL with an exception. */
-ps_writer *ps_writer_new(ps_state *st, PyObject *value, PyObject *importable, const uint8_t *uuid);
+/* Encode value. importable: callable or NULL. known: likewise, from a digest to (pack, offset) or
+ * None. uuid: 16 bytes or NULL (random). NULL with an exception. */
+ps_writer *ps_writer_new(ps_state *st, PyObject *value, PyObject *importable, PyObject *known,
+                         const uint8_t *uuid);
 void ps_writer_free(ps_writer *w);
 const uint8_t *ps_writer_image(const ps_writer *w, size_t *size);
 size_t ps_writer_new_records(const ps_writer *w);

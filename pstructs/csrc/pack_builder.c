@@ -68,7 +68,7 @@ pack_key(ps_state *st, PyObject *key)
 {
     static const uint8_t uuid[16];
     PyObject *plain = ps_hash_plain(st, key);
-    ps_writer *w = plain ? ps_writer_new(st, plain, NULL, uuid) : NULL;
+    ps_writer *w = plain ? ps_writer_new(st, plain, NULL, NULL, uuid) : NULL;
     Py_XDECREF(plain);
     return w;
 }

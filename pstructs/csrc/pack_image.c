@@ -299,11 +299,11 @@ digest_content(uint8_t kind, const uint8_t *data, uint64_t n, uint8_t digest[PS_
 
 int
 ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
-                     const uint8_t *data, uint64_t n, uint64_t *offset)
+                     const uint8_t *data, uint64_t n, place *at)
 {
-    uint64_t at = ps_image_end(w), head = PS_R_CONTENT;
+    uint64_t offset = ps_image_end(w), head = PS_R_CONTENT;
     if (kind == PS_REC_RAW) {
-        head += (0 - (at + head)) & (PS_RAW_ALIGN - 1);
+        head += (0 - (offset + head)) & (PS_RAW_ALIGN - 1);
     }
     uint8_t *record = image_room(w, head + n);
     if (record == NULL) {
@@ -325,18 +325,18 @@ ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_
     seal_crc(record, (size_t)(head + n));
     w->image.len += head + n;
     w->new_records++;
-    *offset = at;
-    return 0;
+    *at = offset;
+    return w->known == NULL || ps_known_content(w, kind, offset, at) >= 0 ? 0 : -1;
 }
 
 /* A value record of the message at p (not in the image). */
 int
-ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, uint64_t *offset)
+ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, place *at)
 {
     uint8_t digest[PS_DIGEST_SIZE], kind = PS_REC_VALUE;
     ps_buf message = {NULL, 0, 0};
     if (!has_refs) {
-        return ps_image_add_content(w, kind, NULL, p, n, offset);
+        return ps_image_add_content(w, kind, NULL, p, n, at);
     }
     if (ps_buf_add(&message, &kind, 1) < 0 ||
         add_content(w, &message, p, n, true, NULL, NULL, 0) < 0) {
@@ -345,7 +345,7 @@ ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, uint
     }
     ps_blake2b_digest(message.data, message.len, digest);
     ps_buf_clear(&message);
-    return ps_image_add_content(w, kind, digest, p, n, offset);
+    return ps_image_add_content(w, kind, digest, p, n, at);
 }
 
 /* ---- node records */

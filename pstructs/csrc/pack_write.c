@@ -41,13 +41,13 @@
 
 /* ---- packs */
 
-/* The import index of the pack, or COPY; UNDECIDED with an exception. */
+/* The import index of the pack, or PS_WRITE_COPY; PS_WRITE_UNDECIDED with an exception. */
 static PS_NOINLINE uint32_t
 decide(ps_writer *w, ps_pack *pack)
 {
     bool yes = false;
     if (PyList_Append(w->packs, (PyObject *)pack) < 0) {
-        return UNDECIDED;
+        return PS_WRITE_UNDECIDED;
     }
     /* A feature that a reader may ignore and a writer may not: copy. */
     if (w->importable != NULL && w->n_imports < PS_PACK_MAX_IMPORTS &&
@@ -56,7 +56,7 @@ decide(ps_writer *w, ps_pack *pack)
         int truth = r ? PyObject_IsTrue(r) : -1;
         Py_XDECREF(r);
         if (truth < 0) {
-            return UNDECIDED;
+            return PS_WRITE_UNDECIDED;
         }
         yes = truth;
     }
@@ -65,7 +65,7 @@ decide(ps_writer *w, ps_pack *pack)
         uint32_t *more = PyMem_RawRealloc(w->decisions, n * sizeof *more);
         if (more == NULL) {
             PyErr_NoMemory();
-            return UNDECIDED;
+            return PS_WRITE_UNDECIDED;
         }
         memset(more + w->n_decisions, 0, (n - w->n_decisions) * sizeof *more);
         w->decisions = more;
@@ -74,19 +74,25 @@ decide(ps_writer *w, ps_pack *pack)
     if (yes) {
         size_t cap = w->imports_cap;
         if (ps_image_grow((void **)&w->imports, &cap, w->n_imports + 1, sizeof *w->imports) < 0) {
-            return UNDECIDED;
+            return PS_WRITE_UNDECIDED;
         }
         w->imports_cap = (uint32_t)cap;
         w->imports[++w->n_imports] = (PyObject *)pack;
     }
-    return w->decisions[pack->id] = yes ? w->n_imports : COPY;
+    return w->decisions[pack->id] = yes ? w->n_imports : PS_WRITE_COPY;
 }
 
 PS_INLINE uint32_t
 import_of(ps_writer *w, ps_pack *pack)
 {
-    uint32_t d = pack->id < w->n_decisions ? w->decisions[pack->id] : UNDECIDED;
-    return PS_LIKELY(d != UNDECIDED) ? d : decide(w, pack);
+    uint32_t d = pack->id < w->n_decisions ? w->decisions[pack->id] : PS_WRITE_UNDECIDED;
+    return PS_LIKELY(d != PS_WRITE_UNDECIDED) ? d : decide(w, pack);
+}
+
+uint32_t
+ps_write_import_of(ps_writer *w, ps_pack *pack)
+{
+    return import_of(w, pack);
 }
 
 /* ---- what values refer to */
@@ -99,9 +105,10 @@ hook_raw(ps_encoder *e, PyObject *data, ps_ref *ref)
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
-    *ref = (ps_ref){PS_REC_RAW, 0, 0};
-    int r = ps_image_add_content(w, PS_REC_RAW, NULL, view.buf, (uint64_t)view.len, &ref->offset);
+    place at = 0;
+    int r = ps_image_add_content(w, PS_REC_RAW, NULL, view.buf, (uint64_t)view.len, &at);
     PyBuffer_Release(&view);
+    *ref = (ps_ref){PS_REC_RAW, (uint16_t)PLACE_IMPORT(at), PLACE_OFFSET(at)};
     return r;
 }
 
@@ -278,10 +285,11 @@ ps_write_value(ps_writer *w, PyObject *value, PyObject *key)
     }
     size_t n = w->scratch.len - start;
     if (n > PS_VALUE_INLINE) {
-        ps_ref ref = {PS_REC_VALUE, 0, 0};
-        if (ps_image_add_value(w, w->scratch.data + start, n, e->has_refs, &ref.offset) < 0) {
+        place at;
+        if (ps_image_add_value(w, w->scratch.data + start, n, e->has_refs, &at) < 0) {
             return -1;
         }
+        ps_ref ref = {PS_REC_VALUE, (uint16_t)PLACE_IMPORT(at), PLACE_OFFSET(at)};
         uint8_t *p = w->scratch.data + start;
         p[0] = 0xD7;
         p[1] = PS_EXT_REF;
@@ -590,7 +598,7 @@ ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int l
 {
     ps_record r;
     uint32_t import = import_of(w, pack);
-    if (import == UNDECIDED || ps_record_open(w->st, pack, offset, &r) < 0) {
+    if (import == PS_WRITE_UNDECIDED || ps_record_open(w->st, pack, offset, &r) < 0) {
         return -1;
     }
     if (r.kind != kind || (ps_kind_is_node(kind) && level >= 0 && r.level != level)) {
@@ -599,13 +607,20 @@ ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int l
         return -1;
     }
     *count = ps_kind_is_node(kind) ? r.count : 0;
-    if (import != COPY) {
+    if (import != PS_WRITE_COPY) {
         *at = PLACE(import, offset);
         return 0;
     }
     uint64_t slot = ps_slot_pack(pack->id, offset);
     if (ps_memo_find(w, slot, at)) {
+        w->local_hits += PLACE_IMPORT(*at) == 0;
         return 0;
+    }
+    if (w->known != NULL) {
+        int found = ps_known_find(w, r.at + PS_R_DIGEST, kind, r.level, *count, at);
+        if (found != 0) {
+            return found < 0 ? -1 : ps_memo_add(w, slot, *at);
+        }
     }
     if (enter(w) < 0) {
         return -1;
@@ -645,10 +660,10 @@ ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint6
     if (saved) {
         ps_pack *pack = ps_pack_of(w->st, saved);
         uint32_t import = import_of(w, pack);
-        if (import == UNDECIDED) {
+        if (import == PS_WRITE_UNDECIDED) {
             return -1;
         }
-        if (import != COPY) {
+        if (import != PS_WRITE_COPY) {
             return ps_copy_record(w, pack, ps_slot_offset(saved), kind, level, at, count);
         }
     }
@@ -656,15 +671,19 @@ ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint6
     if (shared && ps_memo_find(w, s, at)) {
         ps_record r;
         ps_pack local = {.data = w->image.data, .size = w->image.len, .end = w->image.len};
+        uint32_t import = PLACE_IMPORT(*at);
         /* Its count is in its record. */
-        if (ps_record_parse(&local, PLACE_OFFSET(*at) - w->base, &r) != NULL) {
+        if (ps_record_parse(import ? (ps_pack *)w->imports[import] : &local,
+                            PLACE_OFFSET(*at) - (import ? 0 : w->base), &r) != NULL) {
             PyErr_SetString(PyExc_SystemError, "a record of the new pack is not well formed");
             return -1;
         }
         *count = r.count;
+        w->local_hits += import == 0;
         /* A value may hold an older version of the map that it stands in, and so meet a
          * node whose digest still waits for its siblings. */
-        if (w->n_done < w->n_jobs && PLACE_OFFSET(*at) >= w->jobs[w->n_done].record) {
+        if (import == 0 && w->n_done < w->n_jobs &&
+            PLACE_OFFSET(*at) >= w->jobs[w->n_done].record) {
             ps_image_compute_digests(w);
         }
         return 0;
@@ -675,15 +694,20 @@ ps_write_slot(ps_writer *w, ps_slot s, uint8_t kind, int level, place *at, uint6
     if (level < 0) {
         level = ps_bt_height(n); /* the root of a sorted tree */
     }
+    ps_write_mark mark = {w->image.len, w->arena.len, w->n_jobs, w->local_hits};
     int result = ps_kind_is_trie(kind) ? write_heap_node(w, n, kind + 1, level, at, count)
                                        : ps_write_array_node(w, n, kind, level, *count, at);
     w->frames--;
+    if (result == 0 && w->known != NULL) {
+        result = ps_known_node(w, &mark, kind, level, *count, at);
+    }
     if (result < 0 ||
         ps_image_grow((void **)&w->saved, &w->saved_cap, w->n_saved, sizeof *w->saved) < 0) {
         return -1;
     }
     Py_INCREF(n);
-    w->saved[w->n_saved++] = (saved_node){n, PLACE_OFFSET(*at)};
+    ps_pack *pack = (ps_pack *)(result > 0 ? Py_NewRef(w->imports[PLACE_IMPORT(*at)]) : NULL);
+    w->saved[w->n_saved++] = (saved_node){n, pack, PLACE_OFFSET(*at)};
     return shared ? ps_memo_add(w, s, *at) : 0;
 }
 
@@ -724,6 +748,7 @@ int
 ps_writer_finish(ps_writer *w, const uint8_t *uuid, uint8_t h[PS_PACK_HEADER])
 {
     uint64_t root;
+    w->known = NULL; /* the root is a record of this pack */
     if (ps_image_add_value(w, w->scratch.data, w->scratch.len, w->encoder.has_refs, &root) < 0) {
         return -1;
     }
@@ -773,6 +798,7 @@ drop_saved(ps_writer *w)
     w->n_saved = w->saved_cap = 0;
     for (size_t i = 0; i < n; i++) {
         Py_DECREF(saved[i].node);
+        Py_XDECREF(saved[i].pack);
     }
     PyMem_RawFree(saved);
 }
@@ -817,7 +843,8 @@ drop_work(ps_writer *w)
 }
 
 ps_writer *
-ps_writer_new(ps_state *st, PyObject *value, PyObject *importable, const uint8_t *uuid)
+ps_writer_new(ps_state *st, PyObject *value, PyObject *importable, PyObject *known,
+              const uint8_t *uuid)
 {
     uint8_t header[PS_PACK_HEADER];
     ps_writer *w = PyMem_RawCalloc(1, sizeof *w);
@@ -825,6 +852,7 @@ ps_writer_new(ps_state *st, PyObject *value, PyObject *importable, const uint8_t
         PyErr_NoMemory();
         return NULL;
     }
+    w->known = known;
     if (ps_writer_start(w, st, importable) < 0 || ps_msg_encode(&w->encoder, value) < 0 ||
         ps_writer_finish(w, uuid, header) < 0) {
         ps_writer_free(w);
@@ -878,8 +906,10 @@ ps_writer_adopt(ps_writer *w, ps_pack *pack)
     w->saved = NULL;
     w->n_saved = w->saved_cap = 0;
     for (size_t i = 0; i < n; i++) {
-        ps_node_set_saved(w->st, saved[i].node, ps_slot_pack(pack->id, saved[i].offset));
+        uint32_t id = (saved[i].pack ? saved[i].pack : pack)->id;
+        ps_node_set_saved(w->st, saved[i].node, ps_slot_pack(id, saved[i].offset));
         Py_DECREF(saved[i].node);
+        Py_XDECREF(saved[i].pack);
     }
     PyMem_RawFree(saved);
     return 0;

@@ -1,5 +1,5 @@
 /* pack_writer.h -- the state of one save, shared by pack_image.c (bytes of records)
- * and pack_write.c (the walk over the value). Nobody else includes it.
+ * and pack_write.c (the walk over the value). Only pack_write*.c and pack_known.c include it, too.
  */
 #ifndef PS_PACK_WRITER_H
 #define PS_PACK_WRITER_H
@@ -21,15 +21,22 @@ typedef struct {
 
 typedef struct {
     ps_node *node; /* owned */
+    ps_pack *pack; /* owned; NULL: the new one */
     uint64_t offset;
 } saved_node;
+
+/* How much of everything there was. */
+typedef struct {
+    uint64_t image, arena;
+    size_t n_jobs, local_hits;
+} ps_write_mark;
 
 typedef struct {
     uint64_t key; /* heap node or packed slot; 0: free */
     place at;
 } memo_entry;
 
-enum { UNDECIDED = 0, COPY = UINT32_MAX }; /* else: import index */
+enum { PS_WRITE_UNDECIDED = 0, PS_WRITE_COPY = UINT32_MAX }; /* else: import index */
 
 /* The digest of a record that left the image, and that a parent in the making needs. */
 typedef struct {
@@ -55,6 +62,8 @@ struct ps_writer {
     PyObject **imports; /* borrowed from packs; [1..n_imports] */
     uint32_t n_imports, imports_cap;
     PyObject *importable; /* borrowed while writing */
+    PyObject *known;      /* likewise; or NULL */
+    size_t local_hits;    /* how often a record of the image was met again */
     ps_encoder encoder;
     size_t new_records;
     int frames; /* nodes and records on the C stack */
@@ -112,6 +121,19 @@ int ps_copy_messages(ps_writer *w, ps_pack *pack, uint64_t record, const uint8_t
 int ps_copy_record(ps_writer *w, ps_pack *pack, uint64_t offset, uint8_t kind, int level,
                    place *at, uint64_t *count);
 
+/* The import index of the pack, or PS_WRITE_COPY; PS_WRITE_UNDECIDED with an exception. */
+uint32_t ps_write_import_of(ps_writer *w, ps_pack *pack);
+
+/* ---- pack_known.c: only where there is w->known. 1: found, and *at is where it is; 0; -1. */
+/* The record of that digest. level and count: of nodes. */
+int ps_known_find(ps_writer *w, const uint8_t *digest, uint8_t kind, int level, uint64_t count,
+                  place *at);
+/* The node whose record was just written at *at; mark: before it and all below it. */
+int ps_known_node(ps_writer *w, const ps_write_mark *mark, uint8_t kind, int level, uint64_t count,
+                  place *at);
+/* The value or raw record that is the last one of the image. */
+int ps_known_content(ps_writer *w, uint8_t kind, uint64_t record, place *at);
+
 /* ---- pack_write_array.c */
 /* The record of a heap node with `count` elements below it. */
 int ps_write_array_node(ps_writer *w, ps_node *n, uint8_t kind, int level, uint64_t count,
@@ -148,9 +170,9 @@ int ps_image_list_refs(ps_writer *w, const uint8_t *p, const uint8_t *end, ps_bu
 /* A value or raw record of n bytes that lie outside the image. digest: copied, or NULL: that of
  * the bytes, which hold no references. */
 int ps_image_add_content(ps_writer *w, uint8_t kind, const uint8_t digest[PS_DIGEST_SIZE],
-                         const uint8_t *data, uint64_t n, uint64_t *offset);
+                         const uint8_t *data, uint64_t n, place *at);
 /* A value record of the message at p. */
-int ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, uint64_t *offset);
+int ps_image_add_value(ps_writer *w, const uint8_t *p, size_t n, bool has_refs, place *at);
 /* The record of a node whose payload is scratch from `start` on. digest: copied, or NULL:
  * computed later, from the message that goes into the arena. targets: the digests of what the
  * references in the payload name, or NULL: they are looked up. */

@@ -258,6 +258,34 @@ pack_verify(PyObject *self, PyObject *unused)
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
 
+/* The digest and the offset of each record, 24 bytes each. */
+static PyObject *
+pack_digests(PyObject *self, PyObject *unused)
+{
+    ps_pack *pack = (ps_pack *)self;
+    ps_state *st = PyType_GetModuleState(Py_TYPE(self));
+    ps_buf out = {NULL, 0, 0};
+    PyObject *result = NULL;
+    ps_record r;
+    for (uint64_t at = PS_PACK_HEADER; at < pack->end; at += r.size) {
+        const char *wrong = ps_record_parse(pack, at, &r);
+        if (wrong != NULL) {
+            ps_pack_damaged(st, pack, at, wrong);
+            goto done;
+        }
+        if (ps_buf_add(&out, r.at + PS_R_DIGEST, PS_DIGEST_SIZE) < 0 ||
+            ps_buf_add(&out, &at, sizeof at) < 0) {
+            goto done;
+        }
+    }
+    if (ps_pack_lost(st, pack) == 0) {
+        result = PyBytes_FromStringAndSize((const char *)out.data, (Py_ssize_t)out.len);
+    }
+done:
+    ps_buf_clear(&out);
+    return result;
+}
+
 static PyObject *
 static_from_buffer(PyObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -289,6 +317,9 @@ static PyMethodDef pack_methods[] = {
     {"from_file", (PyCFunction)(void (*)(void))static_from_file,
      METH_VARARGS | METH_KEYWORDS | METH_CLASS, from_file_doc},
     {"root", pack_root, METH_NOARGS, root_doc},
+    {"digests", pack_digests, METH_NOARGS,
+     "digests($self, /)\n--\n\n"
+     "The digest of each record and its offset: 16 and 8 bytes each, in the machine's order."},
     {"verify", pack_verify, METH_NOARGS, verify_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -340,18 +371,23 @@ typedef struct {
 static PyObject *
 writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"value", "importable", "uuid", NULL};
-    PyObject *value, *importable = Py_None;
+    static char *names[] = {"value", "importable", "uuid", "known", NULL};
+    PyObject *value, *importable = Py_None, *known = Py_None;
     const char *uuid = NULL;
     Py_ssize_t uuid_len = 0;
     ps_state *st = ps_state_of_type(type);
-    if (st == NULL || !PyArg_ParseTupleAndKeywords(args, kwargs, "O|$Oz#:PackWriter", names,
-                                                   &value, &importable, &uuid, &uuid_len)) {
+    if (st == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O|$Oz#O:PackWriter", names, &value,
+                                     &importable, &uuid, &uuid_len, &known)) {
         return NULL;
     }
     if (importable != Py_None && !PyCallable_Check(importable)) {
         return PyErr_Format(PyExc_TypeError, "importable must be callable or None, not '%.100s'",
                             Py_TYPE(importable)->tp_name);
+    }
+    if (known != Py_None && !PyCallable_Check(known)) {
+        return PyErr_Format(PyExc_TypeError, "known must be callable or None, not '%.100s'",
+                            Py_TYPE(known)->tp_name);
     }
     if (uuid != NULL && uuid_len != 16) {
         return PyErr_Format(PyExc_ValueError, "uuid must be 16 bytes, not %zd", uuid_len);
@@ -360,8 +396,8 @@ writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    self->writer =
-        ps_writer_new(st, value, importable == Py_None ? NULL : importable, (const uint8_t *)uuid);
+    self->writer = ps_writer_new(st, value, importable == Py_None ? NULL : importable,
+                                 known == Py_None ? NULL : known, (const uint8_t *)uuid);
     if (self->writer == NULL) {
         Py_CLEAR(self);
     }
@@ -455,7 +491,7 @@ static PyGetSetDef writer_getset[] = {
 };
 
 static PyType_Slot writer_type_slots[] = {
-    {Py_tp_doc, "PackWriter(value, *, importable=None, uuid=None)\n--\n\n"
+    {Py_tp_doc, "PackWriter(value, *, importable=None, uuid=None, known=None)\n--\n\n"
                 "Encode a value into the bytes of one new pack."},
     {Py_tp_new, writer_new},
     {Py_tp_dealloc, writer_dealloc},

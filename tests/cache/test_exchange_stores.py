@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Iterator
@@ -304,7 +305,7 @@ def test_three_stores_of_any_history_converge(
                 values[one] = values[one].set(key, random.Random(key).random())
                 stores[one].save(values[one], head=own)
             elif operation == "undo" and own in stores[one].heads():
-                if len(stores[one].log(own)) > 1:
+                with contextlib.suppress(MissingVersionError):  # back at the first one
                     stores[one].undo(own)
             elif operation == "pull" and one != two:
                 stores[one].pull(stores[two])

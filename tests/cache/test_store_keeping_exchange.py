@@ -55,11 +55,13 @@ def test_a_transfer_brings_retired_packs_back_to_use(
     shutil.rmtree(tmp_path / "two")
 
 
-def test_expired_versions_are_not_exported(tmp_path: Path) -> None:
-    with SnapshotStore(tmp_path / "one") as store:
+def test_expired_versions_are_exported_as_expired(tmp_path: Path) -> None:
+    with SnapshotStore(tmp_path / "one") as store, SnapshotStore(tmp_path / "two") as other:
         store.save(pmap({"n": 1}))
         store.save(pmap({"n": 2}))
         store.expire(KeepLast(1))
+        store.export_to(tmp_path / "all.pstructs")
+        other.import_from(tmp_path / "all.pstructs")
+        assert dict(other.load("origin/main")) == {"n": 2}
         with pytest.raises(ExpiredVersionError, match="version 1"):
-            store.export_to(tmp_path / "all.pstructs")
-        assert not (tmp_path / "all.pstructs").exists()
+            other.load(1)
