@@ -15,7 +15,12 @@ def plain(n: int, text: str = "") -> list[int]:
     return [n]
 
 
-@memoize(cache, ttl=5, tags=lambda n: [f"number {n}"])
+def number(n: int) -> list[str]:
+    """Return the tags of `later(n)`."""
+    return [f"number {n}"]
+
+
+@memoize(cache, ttl=5, tags=number)
 async def later(n: int) -> str:
     """Return n as text."""
     return str(n)
