@@ -9,10 +9,11 @@
 #   make bench    a short benchmark run          make bench-html   browse the history
 #   make docs     the documentation, warnings are errors
 #   make fuzz     SECONDS=60 of libFuzzer on the pack reader, twice (needs clang)
-#   make crash    KILLS=20 kill -9 during saves
+#   make crash    KILLS=10000 kill -9 at random moments
 #   make powerloss STATES=20000 disks after a power cut
+#   make rot      FLIPS=1000000 flipped bits
 #   make syscalls every call of a store to the system fails once
-#   make faults   FAULTS=50 deaths of owners and workers of shared packs, and of a node
+#   make faults   FAULTS=50 deaths of owners, heads and workers of shared packs, and of a node
 #   make clean    remove what was built          make distclean    and the environments
 #
 # PYTHON picks the interpreter, VENV the environment, ARGS goes to pytest or to the demo.
@@ -22,8 +23,9 @@ VENV ?= .venv
 CC ?= cc
 CLANG ?= clang
 SECONDS ?= 60
-KILLS ?= 20
+KILLS ?= 10000
 STATES ?= 20000
+FLIPS ?= 1000000
 FAULTS ?= 50
 BENCH ?= \b1000\W
 ARGS ?=
@@ -44,7 +46,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults powerloss syscalls build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults powerloss rot syscalls build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -182,17 +184,20 @@ fuzz: $(VENV)/.has-test build/fuzz/pack build/fuzz/pack-small
 	done
 
 crash: $(VENV)/.has-test build
-	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/cache -k kill $(ARGS)
+	PSTRUCTS_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/cache/test_store_crash*.py $(ARGS)
 
 powerloss: $(VENV)/.has-test build
 	PSTRUCTS_STATES=$(STATES) $(BIN)/python -m pytest -s tests/cache/test_store_power.py $(ARGS)
+
+rot: $(VENV)/.has-test build
+	PSTRUCTS_FLIPS=$(FLIPS) $(BIN)/python -m pytest -s tests/cache/test_store_rot.py $(ARGS)
 
 syscalls: $(VENV)/.has-test build
 	PSTRUCTS_STRIDE=1 $(BIN)/python -m pytest -s tests/cache/test_store_calls.py $(ARGS)
 
 faults: $(VENV)/.has-test build
 	PSTRUCTS_FAULTS=$(FAULTS) PSTRUCTS_NODES=1 PSTRUCTS_SHARED_VERSIONS=10000 \
-		$(BIN)/python -m pytest tests/distributed -k 'faults or nodes or many_versions' $(ARGS)
+		$(BIN)/python -m pytest tests/distributed -k 'faults or nodes or many_versions or killed' $(ARGS)
 
 # ---- benchmarks
 bench: $(VENV)/.has-bench build

@@ -33,9 +33,11 @@ __all__ = [
     "kept_versions",
     "remove_retired",
     "retire_unreached",
+    "revive",
 ]
 
 SHORT_BYTES = 8
+_UNLINKING = "SELECT pack FROM pstructs_retired WHERE state = ?"
 
 
 class Node(NamedTuple):
@@ -168,8 +170,9 @@ def remove_retired(
         found = con.execute(
             "SELECT size, filename, length(value) FROM Cache WHERE key = ?", (row.pack,)
         ).fetchone()
-        if found is None:
-            catalog.damaged(f"the row of the retired pack {row.pack.hex()} is missing")
+        if found is None:  # a repair has put it aside
+            retired.forget(con, row.pack)
+            continue
         size, filename, length = found
         con.execute("DELETE FROM Cache WHERE key = ?", (row.pack,))
         if filename is None:
@@ -185,25 +188,31 @@ def remove_retired(
 def finish(folder: Folder, *, sync: bool) -> None:
     """Remove the files of packs that are not part of the store any more.
 
-    Done by the collector, and again by whoever opens the store after it died in the middle.
+    Done by the collector, and again by whoever opens the store after it died in the middle. Under
+    the write lock, since a transfer from another store can bring a pack back under its old name.
     """
     with folder.errors:
-        rows = folder.con.execute(
-            "SELECT pack FROM pstructs_retired WHERE state = ?", (retired.UNLINKING,)
-        ).fetchall()
-        if not rows:
+        if not folder.con.execute(_UNLINKING + " LIMIT 1", (retired.UNLINKING,)).fetchone():
             return
-        for (pack,) in rows:
+    with folder.transaction(sync=sync) as con:
+        packs = [pack for (pack,) in con.execute(_UNLINKING, (retired.UNLINKING,)).fetchall()]
+        for pack in packs:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder.disk.filename(pack)[1])
         if sync:
             sync_folder(os.path.join(folder.path, PACK_FOLDER))
-    with folder.transaction(sync=sync) as con:
-        for (pack,) in rows:
-            con.execute(
-                "DELETE FROM pstructs_retired WHERE pack = ? AND state = ?",
-                (pack, retired.UNLINKING),
-            )
+        for pack in packs:
+            retired.forget(con, pack)
+
+
+def revive(folder: Folder, con: sqlite3.Connection, packs: Iterable[bytes]) -> None:
+    """Take what these packs need out of the journal again, in the caller's transaction.
+
+    For a transfer, which needs packs that the store had retired by then.
+    """
+    gone = {row.pack for row in retired.retired(folder.catalog, con)}
+    for pack in Graph(folder).reach(packs) & gone if gone else ():
+        retired.forget(con, pack)
 
 
 def collect(folder: Folder, committer: Committer, grace: int) -> CollectReport:

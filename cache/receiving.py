@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from pstructs.cache import pending
+from pstructs.cache import pending, retired
+from pstructs.cache.collecting import revive
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, SyncError, sync_file, sync_folder
 from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.portable import check_id
@@ -38,6 +39,7 @@ from pstructs.errors import (
     MissingPackError,
     PackError,
     StoreClosedError,
+    StoreDamagedError,
     StoreError,
     TagMovedError,
 )
@@ -335,6 +337,7 @@ class _Receiver:
             with self.folder.transaction(sync=False) as con:
                 for info in large:
                     pending.add(con, info.uuid)
+                    retired.forget(con, info.uuid)  # else a file of before is yet to be removed
         for info in large:
             self.incoming.place(info.uuid, sync=self.committer.sync)
         if large and self.committer.sync:
@@ -366,9 +369,8 @@ class _Receiver:
                     )
                 info = self.incoming.staged[uuid[:SHORT_BYTES]]
                 self.folder.insert(con, uuid, disk.columns_of_file(uuid, info.nbytes))
-            new = 0
-            for version in self.source.rows():
-                new += self._add(con, version)
+            added = [version for version in self.source.rows() if self._add(con, version)]
+            self._revive(con, added)
             moved = {
                 name: at
                 for name, vid in heads.items()
@@ -376,7 +378,17 @@ class _Receiver:
             }
             for name, said in self.source.tags.items():
                 self._tag(con, name, said)
-        return Transfer(new, len(self.incoming.staged), self.nbytes, moved)
+        return Transfer(len(added), len(self.incoming.staged), self.nbytes, moved)
+
+    def _revive(self, con: sqlite3.Connection, versions: list[Version]) -> None:
+        """See that packs that were here already, and are needed now, are not collected."""
+        try:
+            revive(self.folder, con, [bytes.fromhex(version.pack) for version in versions])
+        except StoreDamagedError as error:
+            raise StoreError(
+                f"{self.folder.path}: packs that were here when the transfer began are gone by "
+                f"now ({error}); nothing was taken in. Start it again"
+            ) from error
 
     def _add(self, con: sqlite3.Connection, version: Version) -> bool:
         """Give a version a number here; False when it has one."""

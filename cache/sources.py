@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from pstructs.cache.catalog import Catalog
 from pstructs.cache.folder import SHORT_BYTES, Folder
+from pstructs.cache.pins import check_value
 from pstructs.cache.version import Version
 from pstructs.errors import DamagedExportError, MissingBaseError
 
@@ -211,6 +212,7 @@ class StoreSource:
                 version = self.folder.catalog.by_number(self.folder.con, number)
                 if version is None:
                     self.folder.catalog.damaged(f"version {number} is missing")
+                check_value(self.folder.catalog, self.folder.con, version)
                 yield version
 
     def pack(self, key: bytes) -> PackInfo | None:

@@ -285,18 +285,20 @@ class HeadActor:
                 waiting = [
                     self._queue.popleft() for _ in range(min(len(self._queue), MOST_IN_BATCH))
                 ]
-                batch = _Batch(self._log, self._value, self._admit)
+                batch = _Batch(self._log, self._admit)
                 try:
+                    self._refresh()
+                    writes = [write for write, _ in waiting]
                     row = await loop.run_in_executor(
-                        self._thread, batch.commit, [write for write, _ in waiting]
+                        self._thread, batch.commit, self._value, writes
                     )
                 except HeadMovedError:  # saved to by someone else: begin again from there
-                    self._refresh()
                     self._queue.extendleft(reversed(waiting))
                     continue
                 except Exception as error:
                     log.exception("head %s: a commit failed", self.name)
                     if self._log.unsure(error):
+                        self._queue.extendleft(reversed(waiting))
                         self.fail(error)
                         return
                     batch.answers = [_answer("failed", 0, error)] * len(waiting)
@@ -324,7 +326,8 @@ class HeadActor:
     def fail(self, error: Exception) -> None:
         """What is committed is not known any more: answer nobody from now on."""
         self._problem = error
-        for _, future in self._queue:
+        while self._queue:
+            future = self._queue.popleft()[1]
             if not future.done():
                 future.set_exception(error)
 
@@ -355,21 +358,21 @@ def _answer(outcome: str, number: int, detail: Any = None) -> Answer:
 class _Batch:
     """Writes that become one version. The thread that commits works on it."""
 
-    def __init__(
-        self, log: MemoryLog | StoreLog, value: Any, admit: Callable[[Any], None]
-    ) -> None:
-        self.log, self.value, self.admit = log, value, admit
-        self.start = log.row.number
+    def __init__(self, log: MemoryLog | StoreLog, admit: Callable[[Any], None]) -> None:
+        self.log, self.admit = log, admit
+        self.value: Any = None
+        self.start = 0  # the version before
         self.write_ids: list[str] = []
         self.answers: list[Answer] = []
         self.counts: Counter[str] = Counter()
         self.closed = False  # a write that has to be alone in its version is in
 
-    def commit(self, writes: list[Write]) -> Row | None:
-        """Decide on writes, and commit what is taken; the version, if there is one.
+    def commit(self, value: Any, writes: list[Write]) -> Row | None:
+        """Decide on writes to a value, and commit what is taken; the version, if there is one.
 
         There are answers to all but the last writes, which have to wait for the next version.
         """
+        self.value, self.start = value, self.log.row.number
         for write in writes:
             if (self.closed and write.kind != "set") or (write.kind == "reset" and self.write_ids):
                 break

@@ -90,8 +90,9 @@ def _merge(path: tuple[Any, ...], base: Any, current: Any, new: Any, conflicts: 
     merged = merge(base, current, new, resolve)
     mine, others = diff(base, new), diff(base, current)
     for key in _keys(mine):
-        if key not in met and any(key in part for part in others):
-            conflicts.append(((*path, key), *(_at(side, key) for side in (base, current, new))))
+        if key not in met and any(key in part for part in others):  # both made it alike
+            before, ours, theirs = (_at(side, key) for side in (base, current, new))
+            _merge((*path, key), before, ours, theirs, conflicts)
     return merged
 
 

@@ -248,6 +248,13 @@ def test_verify_reads_the_whole_store(run: Run, store: str) -> None:
     assert result.stdout.startswith("store is whole: 2 versions, 2 packs, ")
 
 
+def test_verify_checks_one_version(run: Run, store: str) -> None:
+    result = run("verify", store, "1")
+    assert result.exit_code == 0
+    assert f"1 of {store} is whole: 1 version, " in result.output
+    assert "nine" in the_error(run("verify", store, "nine"))
+
+
 def test_versions_expire_and_space_is_given_back(run: Run, store: str) -> None:
     with SnapshotStore(store) as opened:
         for n in range(5):

@@ -5,7 +5,13 @@ import ray
 from pstructs import m, pmap, v
 from pstructs.distributed import Head, head
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(
+    address="local",
+    num_cpus=2,
+    include_dashboard=False,
+    log_to_driver=False,
+    logging_level="ERROR",
+)
 
 # [document]
 chapters = pmap({f"chapter {n}": m(title=f"Chapter {n}", lines=v(), words=0) for n in range(4)})

@@ -8,7 +8,13 @@ from pstructs import PMap, pmap
 from pstructs.cache import MemoryTier, TieredCache, memoize
 from pstructs.distributed import ClusterTier, Handle, share
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(
+    address="local",
+    num_cpus=2,
+    include_dashboard=False,
+    log_to_driver=False,
+    logging_level="ERROR",
+)
 
 # [function]
 tier = ClusterTier("sweep", limit=100 * 2**20)

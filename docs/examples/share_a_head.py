@@ -8,7 +8,13 @@ from pstructs import diff, m
 from pstructs.cache import SnapshotStore
 from pstructs.distributed import Head, head
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(
+    address="local",
+    num_cpus=2,
+    include_dashboard=False,
+    log_to_driver=False,
+    logging_level="ERROR",
+)
 folder = tempfile.mkdtemp()
 
 # [make]

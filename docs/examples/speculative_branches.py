@@ -7,7 +7,13 @@ import ray
 from pstructs import m, pmap
 from pstructs.distributed import HeadVersion, head
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(
+    address="local",
+    num_cpus=2,
+    include_dashboard=False,
+    log_to_driver=False,
+    logging_level="ERROR",
+)
 
 # [plan]
 random.seed(1)

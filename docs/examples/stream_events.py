@@ -6,7 +6,13 @@ import ray
 
 from pstructs.distributed import Stream
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(
+    address="local",
+    num_cpus=2,
+    include_dashboard=False,
+    log_to_driver=False,
+    logging_level="ERROR",
+)
 folder = tempfile.mkdtemp()
 
 # [produce]

@@ -251,11 +251,16 @@ def merge(
 
 
 @app.command(rich_help_panel="Look into a store")
-def verify(store: Store) -> None:
-    """Read the whole store and check every byte of it."""
+def verify(
+    store: Store,
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help=f"Only this one: {VERSION}.")
+    ] = None,
+) -> None:
+    """Read the whole store, or all that one version needs, and check every byte of it."""
     from pstructs._cli.looking import verify_store
 
-    verify_store(store)
+    verify_store(store, version)
 
 
 @app.command(rich_help_panel="Give back space")

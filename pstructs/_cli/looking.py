@@ -159,13 +159,14 @@ def change(before: Any, after: Any) -> str:
     return ", ".join(parts)
 
 
-def verify_store(path: Path) -> None:
+def verify_store(path: Path, version: str | None = None) -> None:
     """Raises what `SnapshotStore.verify` raises when anything is wrong."""
     with opened(path) as store, screen.bar(f"Checking {path}") as move:
-        found = store.verify(progress=move)
+        found = store.verify(version, progress=move)
     console = screen.out()
+    what = path if version is None else f"{version} of {path}"
     console.print(
-        f"{path} is whole: {count(found.versions, 'version')}, {count(found.packs, 'pack')}, "
+        f"{what} is whole: {count(found.versions, 'version')}, {count(found.packs, 'pack')}, "
         f"{count(found.records, 'node')}, {size(found.nbytes)}, every byte checked.",
         markup=False,
     )

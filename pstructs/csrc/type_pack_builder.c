@@ -294,8 +294,8 @@ builder_imports(PyObject *self, void *closure)
     PyObject *ids = PyTuple_New(w->n_imports);
     for (uint32_t i = 0; ids != NULL && i < w->n_imports; i++) {
         const ps_pack *pack = (ps_pack *)w->imports[i + 1];
-        PyObject *id = PyBytes_FromStringAndSize((const char *)pack->data + PS_H_UUID,
-                                                 PS_PACK_SHORT_ID);
+        PyObject *id =
+            PyBytes_FromStringAndSize((const char *)pack->data + PS_H_UUID, PS_PACK_SHORT_ID);
         if (id == NULL) {
             Py_CLEAR(ids);
             break;

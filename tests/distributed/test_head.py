@@ -1,7 +1,8 @@
-"""A head in a cluster: what its methods do, from several processes."""
+"""A head: what its methods do, in this process and from several ones of a cluster."""
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import time
 import uuid
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from pstructs import diff, m, pmap, pset, pvector, v
-from pstructs.distributed import Head, head
+from pstructs.distributed import Head, head, head_link
 from pstructs.errors import (
     HeadBusyError,
     HeadGoneError,
@@ -25,13 +26,14 @@ pytestmark = pytest.mark.ray
 
 
 @pytest.fixture
-def name(cluster: Any) -> Iterator[str]:
+def name(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A head's name, and its end. Tests without a cluster run in this process."""
+    if "cluster" not in request.fixturenames:
+        monkeypatch.setattr(head_link, "ray_or_none", lambda: None)
     name = f"h-{uuid.uuid4().hex[:8]}"
     yield name
-    try:
+    with contextlib.suppress(HeadGoneError, HeadTimeoutError):
         head(name, timeout=5).end()
-    except (HeadGoneError, HeadTimeoutError):
-        pass
 
 
 def add_one(value: Any, key: Any = "n") -> Any:

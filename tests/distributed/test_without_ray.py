@@ -94,7 +94,7 @@ def test_the_examples_in_the_docstrings_run() -> None:
         + """
 import doctest, importlib
 ran = 0
-names = "backend buffers handle head head_merge opened parallel parts pickling"
+names = "backend buffers handle head head_merge opened parallel parts pickling stream"
 for name in names.split():
     result = doctest.testmod(importlib.import_module(f"pstructs.distributed.{name}"))
     assert result.failed == 0, name

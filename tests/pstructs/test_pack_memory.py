@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pstructs import errors, m, pmap, pvector, s, v
-from pstructs.packs import Pack, PackWriter, dumps, loads
+from pstructs.packs import Pack, PackBuilder, PackWriter, dumps, loads
 from support.failing_allocations import fail_every_allocation
+from support.hostile import colliding_strings
 from support.pack_tools import devour, reseal, sample
 
 VALUE = pmap(
@@ -36,7 +38,27 @@ def adopt() -> Any:
     return PackWriter(value, importable=lambda p: True).new_records
 
 
+PAIRS: list[tuple[Any, Any]] = [(key, n) for n, key in enumerate(colliding_strings(4))]
+PAIRS += [(n % 20, [n, "x" * (n * 40)]) for n in range(30)]
+PAIRS += [((1, m(a=1)), s(2)), ((1, m(a=1)), v(1, 2))]
+
+SPILLED = tempfile.TemporaryFile(buffering=0)
+
+
+def build(items: Iterable[Any], kind: str) -> bytes:
+    pieces: list[bytes] = []
+    builder = PackBuilder(pieces.append, kind)
+    waiting = iter(items)
+    while builder.take(waiting, 1 << 60, 20):
+        builder.spill(SPILLED)
+    builder.merge(0)
+    builder.finish()
+    return builder.root_digest
+
+
 OPERATIONS: dict[str, Callable[[], Any]] = {
+    "build": lambda: build(PAIRS, "map"),
+    "build a vector": lambda: build(range(70), "vector"),
     "save": lambda: len(dumps(VALUE)),
     "open and verify": lambda: len(loads(IMAGE)),
     "open trusted": lambda: len(loads(IMAGE, trusted=True)),

@@ -23,7 +23,7 @@ def build(
     image = bytearray()
     builder = PackBuilder(image.extend, kind, importable=importable)
     waiting = iter(items)
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(buffering=0) as file:
         while builder.take(waiting, 1 << 60, spill_every or 1000):
             if spill_every:
                 builder.spill(file)
