@@ -48,6 +48,9 @@ RECOVERY = 10.0
 of an owner within 10 ms; starting a new one takes 0.5 to 1.5 s, and 6 s on a machine that is busy
 with other things."""
 
+CLAIM = 3.0
+"""Seconds that a process has for sending a pack again before others may."""
+
 PICKLED = b"pickled"
 """In whose name the packs of handles are kept that were pickled by other means than Ray's."""
 
@@ -103,7 +106,7 @@ class PackOwner:
         wanted = [
             uuid
             for uuid in uuids
-            if uuid not in self._kept and now - self._claims.get(uuid, -RECOVERY) >= RECOVERY
+            if uuid not in self._kept and now - self._claims.get(uuid, -CLAIM) >= CLAIM
         ]
         self._claims.update(dict.fromkeys(wanted, now))
         return wanted

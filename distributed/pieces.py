@@ -17,6 +17,7 @@ holds what it has not looked at yet.
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from typing import Any
 from pstructs.distributed import stored
 from pstructs.distributed.backend import (
     DEFAULT_TIMEOUT,
+    PackLostError,
     aside,
     cluster_of,
     connected,
@@ -136,12 +138,13 @@ class Piece:
         if self.data is not None:
             return self._attach(self.data)
         trouble: ShareError | None = None
-        if self.ref is not None and ray_or_none() is not None:
+        ref = self.ref  # another thread may learn that it leads nowhere, at any time
+        if ref is not None and ray_or_none() is not None:
             try:
-                return self._take(self._get(timeout))
+                return self._take(self._get(ref, timeout))
             except ShareError as error:
                 trouble = error
-                self.ref = None
+                self._lose(ref)
         if self.store is not None:
             try:
                 return stored.open_pack(self.store, self.uuid)
@@ -157,31 +160,40 @@ class Piece:
             "first."
         )
 
-    def _get(self, timeout: float) -> StoredPack:
+    def _get(self, ref: Any, timeout: float) -> StoredPack:
         ray = connected()
         if self.cluster != cluster_of(ray):
             raise ShareError(
                 f"opening a handle: pack {self.uuid.hex()} is in a cluster that this process has "
                 "left. Call share() again with the collection and send the new handle."
             )
-        ref = self.ref
         stored_pack: StoredPack = aside(lambda: fetch(ray, ref, timeout, "opening a handle"))
         return stored_pack
 
+    def _lose(self, ref: Any) -> None:
+        if self.ref is ref:
+            self.ref = None
+
     def _find(self, timeout: float, trouble: ShareError | None) -> Pack:
         """Ask the owner by name: another process may have published the pack again."""
-        from pstructs.distributed.owner import Owner
+        from pstructs.distributed.owner import RECOVERY, Owner
 
         assert self.owner is not None
-        found = Owner.find(self.owner, self.uuid, timeout, trouble)
-        self.learn(found)
-        if self.data is not None:
-            return self._attach(self.data)
-        if self.ref is not None:
-            return self._take(self._get(timeout))
-        if self.store is not None:
-            return stored.open_pack(self.store, self.uuid)
-        raise ShareError(f"opening a handle: {self!r} leads nowhere")
+        until = time.monotonic() + RECOVERY
+        while True:
+            self.learn(Owner.find(self.owner, self.uuid, timeout, trouble))
+            if self.data is not None:
+                return self._attach(self.data)
+            ref = self.ref
+            if ref is not None:
+                try:
+                    return self._take(self._get(ref, timeout))
+                except PackLostError as error:  # that owner died as well
+                    trouble = error
+                    self._lose(ref)
+            if time.monotonic() >= until:
+                raise trouble or ShareError(f"opening a handle: {self!r} leads nowhere")
+            time.sleep(0.1)
 
     def _take(self, found: StoredPack) -> Pack:
         for piece in found.imports:

@@ -26,7 +26,7 @@ from pstructs.distributed.backend import (
 )
 from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.opened import OPEN_PACKS
-from pstructs.distributed.owner import PICKLED, Owner
+from pstructs.distributed.owner import CLAIM, PICKLED, Owner
 from pstructs.distributed.pieces import (
     DROPS,
     PIECES,
@@ -216,7 +216,8 @@ def _send_again(owner: Owner) -> None:
     if _watched.get(owner.name) == owner.actor_id:
         _watched.pop(owner.name, None)
     lost = PIECES.left(owner.name)
-    alive = [piece for piece in lost if OPEN_PACKS.get(piece.uuid) is not None]
+    held = [OPEN_PACKS.get(piece.uuid) for piece in lost]  # open until all are sent
+    alive = [piece for piece, pack in zip(lost, held, strict=True) if pack is not None]
     pinned = [piece for (name, _), piece in _pinned.items() if name == owner.name]
     if ray_or_none() is None or not (alive or pinned):
         return
@@ -226,6 +227,8 @@ def _send_again(owner: Owner) -> None:
     )
     for last in (False, False, True):
         try:
+            _send_to(Owner.connect(owner.name), alive, pinned)
+            time.sleep(CLAIM)  # what another process claimed, and died before it was sent
             return _send_to(Owner.connect(owner.name), alive, pinned)
         except OwnerGoneError as gone:  # the successor, too
             if last:

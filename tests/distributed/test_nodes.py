@@ -37,7 +37,8 @@ def test_a_pack_crosses_once_and_saved_snapshots_outlive_the_node_of_their_publi
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
+    result = json.loads(line)  # among what Ray says of the dead node
     assert [entries for entries, _ in result["read"]] == [n + 1] * 3
     assert len(result["before"]) == 1
     assert len(result["after"]) == 2  # three readers on that node, one copy; none on the third
