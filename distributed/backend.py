@@ -29,6 +29,7 @@ __all__ = [
     "backend",
     "cluster_of",
     "connected",
+    "connection",
     "fetch",
     "ray_or_none",
     "sending",
@@ -100,6 +101,16 @@ def cluster_of(ray: Any) -> str:
     """Name what changes when the process connects to another cluster."""
     context = ray.get_runtime_context()
     return f"{context.get_node_id()} {context.get_worker_id()}"
+
+
+def connection() -> Any:
+    """What Ray talks through, to be compared only; None while there is no cluster.
+
+    Unlike `cluster_of` this asks Ray nothing: a question of a background thread that comes in the
+    middle of `ray.shutdown()` ends the process.
+    """
+    worker: Any = importlib.import_module("ray._private.worker").global_worker
+    return getattr(worker, "core_worker", None)
 
 
 _said = False

@@ -90,7 +90,9 @@ class Chain:
     def entries(self, part: Any) -> Iterator[Any]:
         """Run over a part. *Cost*: O(entries)."""
         pairs = has_pairs(part)
-        entries: Iterator[Any] = iter(part.items() if pairs else part)
+        return self._over(iter(part.items() if pairs else part), pairs)
+
+    def _over(self, entries: Iterator[Any], pairs: bool) -> Iterator[Any]:
         for step in self.steps:
             entries = step.over(entries, pairs)
         return entries
@@ -108,13 +110,13 @@ class Chain:
         """
         if not self.steps:
             return part
-        entries = list(self.entries(part))
-        if all(isinstance(step, Filter) for step in self.steps) and not isinstance(part, PVector):
-            if len(entries) == len(part):
-                return part
-            if 2 * len(entries) > len(part):
-                return _without(part, entries)
-        return like(part, entries)
+        if isinstance(part, PVector) or not all(isinstance(step, Filter) for step in self.steps):
+            return like(part, list(self.entries(part)))
+        before = list(part.items() if has_pairs(part) else part)
+        kept = list(self._over(iter(before), has_pairs(part)))
+        if 2 * len(kept) <= len(before):
+            return like(part, kept)
+        return part if len(kept) == len(before) else _without(part, before, kept)
 
 
 def has_pairs(collection: Any) -> bool:
@@ -122,17 +124,16 @@ def has_pairs(collection: Any) -> bool:
     return isinstance(collection, PMap | PSortedMap)
 
 
-def _without(part: Any, kept: list[Any]) -> Any:
-    """The part with nothing but the entries kept, which are in its order."""
+def _without(part: Any, before: list[Any], kept: list[Any]) -> Any:
+    """The part with nothing but the entries kept, which are some of the objects in `before`."""
     evolver = part.evolver()
-    rest = iter(key for key, _ in kept) if has_pairs(part) else iter(kept)
-    missing = object()
+    rest, missing = iter(kept), object()
     wanted = next(rest, missing)
-    for key in part:
-        if key is wanted or key == wanted:
+    for entry in before:
+        if entry is wanted:  # not ==, which a key need not be to itself
             wanted = next(rest, missing)
         else:
-            evolver.discard(key)
+            evolver.discard(entry[0] if has_pairs(part) else entry)
     return evolver.persistent()
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from pstructs.cache import Digest, Entry, Tier, TierInfo
 from pstructs.cache.marks import ALL
-from pstructs.distributed.backend import OwnerGoneError, aside, fetch, ray_or_none
+from pstructs.distributed.backend import OwnerGoneError, aside, connection, fetch, ray_or_none
 from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.owner import NAMESPACE
 from pstructs.distributed.results_actor import Kept, ResultsActor
@@ -91,7 +91,7 @@ class ClusterTier(Tier):
                 "Call ray.init() first, or use a MemoryTier or DiskTier"
             )
         self.name, self.limit, self.timeout, self.lease = name, limit, timeout, lease
-        self._ray = ray
+        self._ray, self._connection = ray, connection()
         self._who = uuids.uuid4().hex
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -183,13 +183,12 @@ class ClusterTier(Tier):
                 self._forgotten = self._news.popleft()[0]
 
     def _listen(self) -> None:
-        while not self._closed.is_set():
+        while not self._closed.is_set() and not self._left():
             try:
                 self._hear(self.lease / 4, self.lease)
             except Exception as error:
-                if not self._closed.is_set():
+                if not self._closed.wait(0.5) and not self._left():
                     log.warning("%r hears of no invalidations: %s", self, error)
-                    self._closed.wait(0.5)
 
     # ---- claims
     def claim(self, key: Digest) -> bool:
@@ -221,6 +220,8 @@ class ClusterTier(Tier):
     def end(self) -> None:
         """End the actor: all results are gone, for all processes."""
         self.close()
+        if self._left():
+            return
         with contextlib.suppress(ValueError):
             self._ray.kill(self._ray.get_actor(self._actor_name(), namespace=NAMESPACE))
 
@@ -244,11 +245,19 @@ class ClusterTier(Tier):
         )
         return aside(lambda: actor.remote(self.limit, self.lease))
 
+    def _left(self) -> bool:
+        return ray_or_none() is None or connection() is not self._connection
+
     def _ask(self, method: str, timeout: float, *args: Any) -> Any:
         """Call the actor, and start a new one when it has died."""
         until = time.monotonic() + timeout
 
         def call() -> Any:
+            if self._left():
+                raise ShareError(
+                    f"the tier {self.name!r} is in a cluster that this process has left. Make "
+                    "another ClusterTier() after ray.init()"
+                )
             ref = getattr(self._actor, method).remote(*args)
             left = max(0.0, until - time.monotonic())
             return fetch(self._ray, ref, left, f"{method} of the tier {self.name!r}")

@@ -18,7 +18,6 @@ travels, in either direction.
 from __future__ import annotations
 
 import time
-import uuid as uuids
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
@@ -26,17 +25,16 @@ from pstructs.cache.commit import Durable
 from pstructs.cache.version import check_head_name
 from pstructs.distributed.backend import DEFAULT_TIMEOUT
 from pstructs.distributed.buffers import PackBuffer
-from pstructs.distributed.head_actor import Answer, News, Opening, Write
-from pstructs.distributed.head_link import Link, connect, forget
-from pstructs.distributed.head_log import Row
+from pstructs.distributed.head_actor import Opening
+from pstructs.distributed.head_client import HeadClient
+from pstructs.distributed.head_link import connect, forget
 from pstructs.distributed.head_version import HeadVersion
 from pstructs.distributed.subscription import Subscription
 from pstructs.errors import (
     HeadBusyError,
-    HeadError,
-    HeadGoneError,
     HeadTimeoutError,
     MissedVersionsError,
+    MissingPackError,
 )
 from pstructs.packs import PackWriter
 
@@ -55,7 +53,7 @@ class Unset:
 UNSET: Final = Unset()
 
 
-class Head(Generic[T]):
+class Head(HeadClient, Generic[T]):
     """A name whose value changes; made by `head`.
 
     Heads are small and can be sent to tasks and actors. All methods may be called from any
@@ -63,7 +61,7 @@ class Head(Generic[T]):
     return, in one order that everybody sees.
     """
 
-    __slots__ = ("_link_", "_merge", "_opening", "_timeout", "_write_id")
+    __slots__ = ("_merge",)
 
     def __init__(
         self,
@@ -72,14 +70,8 @@ class Head(Generic[T]):
         merge: bool = False,
         write_id: str | None = None,
     ) -> None:
-        self._opening, self._timeout = opening, timeout
-        self._merge, self._write_id = merge, write_id
-        self._link_: Link | None = None
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        return self._opening.name
+        super().__init__(opening, timeout, write_id)
+        self._merge = merge
 
     @property
     def store(self) -> str | None:
@@ -188,7 +180,13 @@ class Head(Generic[T]):
                 f"head {self.name!r} does not keep version {number}: {why}. Read the newest one, "
                 "or load it from the store"
             )
-        value: T = self._link().open(news.rows[0], news.packs, until)
+        try:
+            value: T = self._link().open(news.rows[0], news.packs, until)
+        except MissingPackError:  # let go while it was on its way
+            raise MissedVersionsError(
+                f"head {self.name!r} does not keep version {number} any more. Read the newest "
+                "one, or give head() a larger keep="
+            ) from None
         return value
 
     def stats(self, timeout: float | None = None) -> dict[str, int]:
@@ -322,8 +320,8 @@ class Head(Generic[T]):
         InvalidValueError
             When the validator refuses what `fn` returned.
         HeadBusyError
-            When the time is up and others were faster each time, or the queue was full.
-            Nothing was changed.
+            When the time is up and others were faster each time, or `fn` took all of it, or the
+            queue was full. Nothing was changed.
         HeadTimeoutError
             When no answer came: the change may have been made or not. Its `write_id` lets you
             send it again without making it twice.
@@ -358,14 +356,22 @@ class Head(Generic[T]):
         tries, paths = 0, tuple[Any, ...]()
         while True:
             new = fn(old, *args, **kwargs)
-            if tries and time.monotonic() >= until:
-                raise self._overtaken(tries, paths)
+            if time.monotonic() >= until:
+                raise self._overtaken(tries, paths) if tries else self._too_slow()
             kind = "merge" if self._merge else "set"
             answer = self._send(kind, (row.number, row.pack), new, write_id, until)
             if answer.outcome in ("done", "again"):
                 return old, self._opened(answer, until)[1]
             row, old = self._opened(answer, until)
             tries, paths = tries + 1, tuple(answer.detail or ())
+
+    def _too_slow(self) -> HeadBusyError:
+        return HeadBusyError(
+            f"head {self.name!r}: the function took longer than the {self._timeout:g} s that the "
+            "swap may take; nothing was changed. Give it more time with using(timeout=...), or "
+            "compute before the swap what does not depend on the value",
+            0.0,
+        )
 
     def _overtaken(self, tries: int, paths: tuple[Any, ...]) -> HeadBusyError:
         where = f" at {', '.join(map(repr, paths[:3]))}" if paths else ""
@@ -384,88 +390,6 @@ class Head(Generic[T]):
         forget(link)
         link.end()
         self._link_ = None
-
-    # ---- the actor
-    def _until(self, timeout: float | None) -> float:
-        return time.monotonic() + (self._timeout if timeout is None else timeout)
-
-    def _id(self) -> str:
-        return uuids.uuid4().hex if self._write_id is None else self._write_id
-
-    def _link(self) -> Link:
-        if self._link_ is None:
-            self._link_ = connect(self._opening)
-        return self._link_
-
-    def _call(self, method: str, args: tuple[Any, ...], until: float) -> Any:
-        return self._link().call(method, args, until)
-
-    def _seen_number(self) -> int | None:
-        seen = self._link().seen
-        return None if seen is None else seen[0].number
-
-    def _newest(self, until: float) -> tuple[Row, Any]:
-        seen = self._seen_number()
-        news = self._call("read", (seen,), until)
-        newest: Row = news.rows[-1]
-        if seen is not None and newest.number < seen:
-            forget(self._link())
-            self._link_ = None
-            raise HeadGoneError(
-                f"head {self.name!r} is at version {newest.number} and was at {seen}: it was "
-                "begun anew, or another folder was opened as its store"
-            )
-        return self._take(news, until)
-
-    def _take(self, news: News, until: float) -> tuple[Row, Any]:
-        """Open what came; the link remembers the newest version that was seen."""
-        link, row = self._link(), news.rows[-1]
-        seen = link.seen
-        if seen is not None and seen[0] == row:
-            return seen
-        taken = row, link.open(row, news.packs, until)
-        link.saw(taken)
-        return taken
-
-    def _opened(self, answer: Answer, until: float) -> tuple[Row, Any]:
-        if answer.news.rows:
-            return self._take(answer.news, until)
-        return self._newest(until)  # made so long ago that its version is not kept
-
-    def _send(
-        self, kind: str, base: tuple[int, bytes], value: Any, write_id: str, until: float
-    ) -> Answer:
-        """Send a write until there is an answer other than that the actor is busy."""
-        link = self._link()
-        importable: Callable[[Any], bool] | None = link.mine
-        while True:
-            writer = PackWriter(value, importable=importable)
-            write = Write(write_id, kind, *base, PackBuffer(writer.image))
-            try:
-                answer: Answer = link.call("write", (write, self._seen_number()), until)
-            except HeadTimeoutError as error:
-                raise HeadTimeoutError(
-                    f"{error}. Whether the write {write_id!r} was made is not known: repeat it "
-                    f"with using(write_id={write_id!r}) to have it made once",
-                    write_id,
-                ) from None
-            if answer.outcome in ("done", "again", "moved", "conflict"):
-                return answer
-            if answer.outcome == "missing" and importable is not None:
-                importable = None  # all of it, since what it pointed into is gone
-            elif answer.outcome == "busy":
-                pause = float(answer.detail)
-                if time.monotonic() + pause > until:
-                    raise HeadBusyError(
-                        f"head {self.name!r}: too many writes wait; nothing was changed. Try "
-                        f"again in {pause:.2g} s",
-                        pause,
-                    )
-                time.sleep(pause)
-            elif isinstance(answer.detail, Exception):
-                raise answer.detail
-            else:
-                raise HeadError(f"head {self.name!r}: {answer.detail}")
 
 
 def head(
@@ -540,7 +464,7 @@ def head(
     opening = Opening(name, store, durable, keep, validator)
     link = connect(opening)
     try:
-        there = link.about(image, time.monotonic() + timeout)
+        there = link.about(opening, image, time.monotonic() + timeout)
     except HeadTimeoutError:
         raise
     except Exception:

@@ -33,7 +33,7 @@ from pstructs.cache.commit import Durable
 from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.head_log import SHORT, MemoryLog, Row, StoreLog
 from pstructs.distributed.head_merge import merge_changes
-from pstructs.distributed.stream_operations import OPERATIONS
+from pstructs.distributed.stream_operations import OPERATIONS, end
 from pstructs.errors import (
     HeadGoneError,
     HeadMovedError,
@@ -406,7 +406,7 @@ class _Batch:
         self.value = value
         self.write_ids.append(write.write_id)
         self.closed = write.kind in ("set", "reset")
-        return _answer("done", self.start + 1)
+        return _answer("done", self.start + 1, end(value) if write.kind == "append" else None)
 
     def _untouched(self, write: Write) -> bool:
         """Whether the value is still the one that a write was made from."""

@@ -19,11 +19,12 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 from typing import Any
 
-from pstructs.distributed.backend import aside, ray_or_none, say_in_process
+from pstructs.distributed.backend import aside, cluster_of, ray_or_none, say_in_process
 from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.head_actor import HeadActor, Opening
 from pstructs.distributed.head_log import SHORT, Row
@@ -60,8 +61,8 @@ class Link:
         """
         raise NotImplementedError
 
-    def about(self, initial: PackBuffer | None, until: float) -> Opening:
-        """Start the actor if need be, and return how the head is opened.
+    def about(self, opening: Opening, initial: PackBuffer | None, until: float) -> Opening:
+        """Start the actor like that if need be, and return how the head is opened.
 
         Raises
         ------
@@ -72,6 +73,11 @@ class Link:
 
     def end(self) -> None:
         """End the actor."""
+        raise NotImplementedError
+
+    @property
+    def current(self) -> bool:
+        """Whether this is the way to the head from where the process is now."""
         raise NotImplementedError
 
     def saw(self, version: tuple[Row, Any]) -> None:
@@ -135,12 +141,17 @@ class LocalLink(Link):
         self._loop = asyncio.new_event_loop()
         self._actor: HeadActor | None = None
 
-    def about(self, initial: PackBuffer | None, until: float) -> Opening:
+    @property
+    def current(self) -> bool:
+        """Whether there still is no cluster."""
+        return ray_or_none() is None
+
+    def about(self, opening: Opening, initial: PackBuffer | None, until: float) -> Opening:
         """Start the actor if need be, and return how the head is opened."""
         if self._actor is None:
-            self._actor = HeadActor(self.opening)
+            self._actor = HeadActor(opening)
             self._thread = threading.Thread(
-                target=self._loop.run_forever, name=f"head-{self.opening.name}", daemon=True
+                target=self._loop.run_forever, name=f"head-{opening.name}", daemon=True
             )
             self._thread.start()
         try:
@@ -153,21 +164,38 @@ class LocalLink(Link):
     def call(self, method: str, args: tuple[Any, ...], until: float) -> Any:
         """Call a method of the actor."""
         if self._actor is None:
-            raise HeadGoneError(f"the head {self.opening.name!r} was ended; make it again")
+            raise self._ended()
         future = asyncio.run_coroutine_threadsafe(getattr(self._actor, method)(*args), self._loop)
         try:
             return future.result(max(0.0, until - time.monotonic()))
         except FutureTimeoutError:
             future.cancel()
             raise HeadTimeoutError(_late(self.opening.name)) from None
+        except CancelledError:
+            raise self._ended() from None
+
+    def _ended(self) -> HeadGoneError:
+        return HeadGoneError(
+            f"there is no head {self.opening.name!r} in this process: it was ended, or is in a "
+            "cluster that the process has left. Make it with head(name, initial=...)"
+        )
 
     def end(self) -> None:
-        """End the actor."""
+        """End the actor, and all that wait for it."""
         actor, self._actor = self._actor, None
         if actor is not None:
+            asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             actor.close()
+
+
+async def _cancel_all() -> None:
+    """Let the calls of other threads end with an error instead of at their time limit."""
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class ClusterActor(HeadActor):
@@ -194,12 +222,19 @@ class ClusterLink(Link):
     def __init__(self, ray: Any, opening: Opening) -> None:
         super().__init__(opening)
         self._ray = ray
+        self._cluster = cluster_of(ray)
         self._actor: Any = None
+        self._start_as = opening
         self._may_start = False  # whether a head without a store is to be made
 
-    def about(self, initial: PackBuffer | None, until: float) -> Opening:
+    @property
+    def current(self) -> bool:
+        """Whether the process still is in that cluster."""
+        return ray_or_none() is not None and cluster_of(self._ray) == self._cluster
+
+    def about(self, opening: Opening, initial: PackBuffer | None, until: float) -> Opening:
         """Start the actor if need be, and return how the head is opened."""
-        self._may_start = initial is not None
+        self._start_as, self._may_start = opening, initial is not None
         try:
             self.opening = self.call("about", (initial,), until)[0]
         except HeadTimeoutError:
@@ -210,6 +245,7 @@ class ClusterLink(Link):
             raise
         finally:
             self._may_start = False
+        self._start_as = self.opening
         return self.opening
 
     def call(self, method: str, args: tuple[Any, ...], until: float) -> Any:
@@ -245,7 +281,7 @@ class ClusterLink(Link):
     def _lost(self, error: Any) -> None:
         """Look the actor up again, if it can come back."""
         dead = not isinstance(error, self._ray.exceptions.ActorUnavailableError)
-        if dead and self.opening.store is None and not self._may_start:
+        if dead and self._start_as.store is None and not self._may_start:
             forget(self)
             raise HeadGoneError(
                 f"the actor of head {self.opening.name!r} has died, and its versions with it, "
@@ -255,7 +291,7 @@ class ClusterLink(Link):
         self._actor = None
 
     def _found(self) -> Any:
-        opening = self.opening
+        opening = self._start_as
         with contextlib.suppress(ValueError):
             return self._ray.get_actor(actor_name(opening.name), namespace=NAMESPACE)
         if opening.store is None and not self._may_start:
@@ -267,7 +303,7 @@ class ClusterLink(Link):
         return self._start()
 
     def _start(self) -> Any:
-        opening = self.opening
+        opening = self._start_as
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = opening.node or self._ray.get_runtime_context().get_node_id()
@@ -320,9 +356,7 @@ _lock = threading.Lock()
 def connect(opening: Opening) -> Link:
     """The link of this process to a head."""
     ray = ray_or_none()
-    context = None if ray is None else ray.get_runtime_context()
-    where = "" if context is None else f"{context.get_job_id()} {context.get_worker_id()}"
-    key = (where, opening.name)
+    key = ("" if ray is None else cluster_of(ray), opening.name)
     with _lock:
         link = _links.get(key)
         if link is None:

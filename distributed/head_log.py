@@ -19,7 +19,12 @@ from typing import Any, NamedTuple
 
 from pstructs.cache import SnapshotStore, Version
 from pstructs.cache.commit import Durable
-from pstructs.errors import MissingPackError, StoreFullError
+from pstructs.errors import (
+    HeadGoneError,
+    MissingPackError,
+    MissingVersionError,
+    StoreFullError,
+)
 from pstructs.packs import Pack, PackWriter
 
 __all__ = ["MemoryLog", "Row", "StoreLog"]
@@ -207,7 +212,13 @@ class StoreLog(Log):
 
     def refresh(self) -> bool:
         """Take in what was saved to the head by others; whether there was something."""
-        newest = self._store.version(self._head)
+        try:
+            newest = self._store.version(self._head)
+        except MissingVersionError:
+            raise HeadGoneError(
+                f"the head {self._head!r} was deleted from its store by someone else. end() it, "
+                "or let it be a branch in the store again"
+            ) from None
         if newest == self._at:
             return False
         number = 0
@@ -215,13 +226,19 @@ class StoreLog(Log):
             noted, write_ids = _unsaid(version)
             number = noted or number + 1
             if not self.rows or number > self.row.number:
+                if self.rows and number > self.row.number + 1:  # the head was moved back there
+                    self.rows.clear()
+                    self.born.clear()
                 self.take(_row(version, number, max(1, len(write_ids))), write_ids)
+        if not self.rows or self.row.digest.hex() != newest.root:  # moved by hand, or a branch
+            number = self.row.number + 1 if self.rows else 1
+            self.take(_row(newest, number, 1), [])
         self._at = newest
         return True
 
     def unsure(self, error: Exception) -> bool:
         """Whether a version may be there although its commit failed."""
-        return not isinstance(error, StoreFullError)
+        return not isinstance(error, StoreFullError | HeadGoneError)
 
     def _newest_last(self, newest: Version) -> list[Version]:
         """The last versions of the head, from one on whose number is known."""

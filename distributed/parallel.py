@@ -126,7 +126,7 @@ class Parallel(Generic[C]):
             raise ValueError(f"how is 'inner' or 'left', got {how!r}")
         if not has_pairs(self._whole):
             raise TypeError(f"maps are joined by their keys, not a {type(self._whole).__name__}")
-        handle: Handle[Any] = share(other)
+        handle = _sent(other, self._limits.processes)
         if not isinstance(handle.open(), Mapping):
             raise TypeError("a map is joined with another map, which workers look keys up in")
         return self._then(Join(handle, how))
@@ -266,8 +266,7 @@ class Parallel(Generic[C]):
         """
         import pyarrow as pa
 
-        tables = self._run("to_arrow", partial(_table, self._chain))
-        return pa.concat_tables((t for t in tables if t.num_rows), promote_options="default")
+        return pa.concat_tables(self._tables("to_arrow"), promote_options="default")
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the records that are values, or elements, as one frame of pandas."""
@@ -278,8 +277,12 @@ class Parallel(Generic[C]):
         """Return the records that are values, or elements, as a `ray.data.Dataset`."""
         import ray.data
 
-        tables = self._run("to_ray_data", partial(_table, self._chain))
-        return ray.data.from_arrow([table for table in tables if table.num_rows])
+        return ray.data.from_arrow(self._tables("to_ray_data"))
+
+    def _tables(self, what: str) -> list[pa.Table]:
+        """At least one, since one without rows is a table, too."""
+        tables = list(self._run(what, partial(_table, self._chain)))
+        return [table for table in tables if table.num_rows] or tables[:1]
 
     def _run(self, what: str, work: Callable[[Any], Any]) -> Iterator[Any]:
         return run(Job(self._source, self._parts, work), self._limits._replace(what=what))
@@ -345,7 +348,7 @@ def parallel(
     """
     if partitions is not None and partitions < 1:
         raise ValueError(f"the number of partitions has to be 1 or more, not {partitions}")
-    handle: Handle[C] = share(source) if processes is None else share_here(source)
+    handle = _sent(source, processes)
     whole = handle.open()
     check_kind(whole)
     parts = partitions
@@ -378,6 +381,15 @@ def map_reduce(
     """
     work = parallel(source, partitions=partitions, timeout=timeout)
     return work.map_reduce(map_fn, reduce_fn, initial)
+
+
+def _sent(source: Handle[C] | C, processes: int | None) -> Handle[C]:
+    """A handle that the workers can open: processes are in no cluster."""
+    if processes is None:
+        return share(source)
+    if isinstance(source, Handle) and source.where == "ray":
+        source = source.open()
+    return share_here(source)
 
 
 # ---- what workers do with a part

@@ -119,20 +119,20 @@ def publish(
 
 # ---- handles that are pickled by other means than Ray's
 
-_pinned: dict[tuple[str, bytes], Piece] = {}
+_pinned: dict[tuple[str, str, bytes], Piece] = {}  # by cluster and name of the owner
 
 
 def pin(piece: Piece, owner: Owner, timeout: float = DEFAULT_TIMEOUT) -> None:
     """Let a pack be found by name, until `unpin` or the end of the owner."""
-    if (owner.name, piece.uuid) not in _pinned:
+    if (owner.cluster, owner.name, piece.uuid) not in _pinned:
         owner.ask("keep", timeout, piece.uuid, departing([piece]), PICKLED)
-        _pinned[owner.name, piece.uuid] = piece
+        _pinned[owner.cluster, owner.name, piece.uuid] = piece
         watch(owner)
 
 
 def unpin(uuid: bytes, owner: Owner, timeout: float = DEFAULT_TIMEOUT) -> None:
     """Let a pack that was pinned here or elsewhere go."""
-    _pinned.pop((owner.name, uuid), None)
+    _pinned.pop((owner.cluster, owner.name, uuid), None)
     owner.ask("drop", timeout, [uuid], PICKLED)
 
 
@@ -167,35 +167,37 @@ def _flush() -> None:
 
 # ---- the end of an owner
 
-_watched: dict[str, str | None] = {}  # name of an owner -> id of the actor that is watched
+_watched: dict[tuple[str, str], str | None] = {}
+"""Cluster and name of an owner -> id of the actor that is watched."""
 _watch_lock = threading.Lock()
 
 
 def watch(owner: Owner) -> None:
     """Send packs again when that owner ends."""
     with _watch_lock:
-        if _watched.get(owner.name) == owner.actor_id:
+        if _watched.get((owner.cluster, owner.name)) == owner.actor_id:
             return
-        _watched[owner.name] = owner.actor_id
+        _watched[owner.cluster, owner.name] = owner.actor_id
     owner.tell("watch").future().add_done_callback(lambda future: _ended(owner, future))
 
 
 def watch_soon(name: str, piece: Piece) -> None:
     """Watch the owner of large packs that were opened here, without waiting for it."""
-    if name not in _watched and any(reached.large for reached in closure([piece])):
-        _watched[name] = None
+    key = cluster_of(connected()), name
+    if key not in _watched and any(reached.large for reached in closure([piece])):
+        _watched[key] = None
         threading.Thread(
-            target=_watch_by_name, args=(name,), name="pstructs-watch", daemon=True
+            target=_watch_by_name, args=key, name="pstructs-watch", daemon=True
         ).start()
 
 
-def _watch_by_name(name: str) -> None:
+def _watch_by_name(cluster: str, name: str) -> None:
     try:
         owner = Owner.attach(name)
         owner.look_up()
         watch(owner)
     except ShareError as error:  # it has died already, or Ray was shut down
-        _watched.pop(name, None)
+        _watched.pop((cluster, name), None)
         log.debug("not watching an owner: %s", error)
 
 
@@ -213,12 +215,13 @@ def _ended(owner: Owner, future: Any) -> None:
 
 def _send_again(owner: Owner) -> None:
     owner.forget()
-    if _watched.get(owner.name) == owner.actor_id:
-        _watched.pop(owner.name, None)
+    if _watched.get((owner.cluster, owner.name)) == owner.actor_id:
+        _watched.pop((owner.cluster, owner.name), None)
     lost = PIECES.left(owner.name)
     held = [OPEN_PACKS.get(piece.uuid) for piece in lost]  # open until all are sent
     alive = [piece for piece, pack in zip(lost, held, strict=True) if pack is not None]
-    pinned = [piece for (name, _), piece in _pinned.items() if name == owner.name]
+    here = owner.cluster, owner.name
+    pinned = [piece for (*where, _), piece in list(_pinned.items()) if tuple(where) == here]
     if ray_or_none() is None or not (alive or pinned):
         return
     log.warning(

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Generic, Literal, TypeVar
 
-from pstructs import PVector, m, pvector
+from pstructs import PMap, PVector, m, pvector
 from pstructs.cache.commit import Durable
 from pstructs.distributed.backend import DEFAULT_TIMEOUT
 from pstructs.distributed.head import Head, head
@@ -49,7 +49,7 @@ class Stream(Generic[T]):
     Raises
     ------
     HeadError, StoreError, ValueError
-        As for `head`.
+        As for `head`; also when the head of that name holds something else.
 
     Examples
     --------
@@ -83,6 +83,12 @@ class Stream(Generic[T]):
         self.head: Head[Any] = head(
             name, EMPTY, store=store, durable=durable, keep=100, timeout=timeout
         )
+        value = self.head.deref()
+        if not isinstance(value, PMap) or set(value) != set(EMPTY):
+            raise ValueError(
+                f"the head {name!r} is there and holds a {type(value).__name__} that is not a "
+                "stream; give the stream another name"
+            )
 
     @property
     def name(self) -> str:
@@ -101,6 +107,8 @@ class Stream(Generic[T]):
     ) -> int:
         """Append events, all or none of them, and return the offset behind them.
 
+        For a write id that is known, it is the offset behind the commit that they were in.
+
         Parameters
         ----------
         events : iterable
@@ -114,6 +122,8 @@ class Stream(Generic[T]):
         ------
         StreamFullError
             There was no room in time; nothing was appended.
+        ValueError
+            They are more than the stream may keep at all.
         UnsavableError, HeadBusyError, HeadTimeoutError, HeadGoneError
 
         Notes
@@ -122,16 +132,23 @@ class Stream(Generic[T]):
         """
         head_, until = self.head, self.head._until(timeout)
         write_id = head_._id() if write_id is None else write_id
-        sent = m(events=pvector(events), most=self.most)
+        added = pvector(events)
+        if len(added) > self.most:
+            raise ValueError(
+                f"{len(added)} events are more than the {self.most} that stream {self.name!r} "
+                "may keep; append them in parts, or give Stream() a larger most="
+            )
+        sent = m(events=added, most=self.most)
         while True:
             try:
                 answer = head_._send("append", (0, b""), sent, write_id, until)
             except StreamFullError as error:
-                if time.monotonic() + error.retry_after > until:
+                if time.monotonic() + 2 * error.retry_after > until:  # time for an answer, too
                     raise
                 time.sleep(error.retry_after)
             else:
-                return end(head_._opened(answer, until)[1])
+                value = head_._opened(answer, until)[1]
+                return int(answer.detail) if answer.outcome == "done" else end(value)
 
     def drop(self, before: int | None = None, timeout: float | None = None) -> int:
         """Forget old events, and return the offset of the first one that is left.
@@ -159,6 +176,8 @@ class Stream(Generic[T]):
         offset = value["offsets"].get(name)
         if offset is None:
             places = {"first": value["first"], "end": end(value)}
+            if not isinstance(start, int) and start not in places:
+                raise ValueError(f"start is 'first', 'end' or an offset, got {start!r}")
             offset = start if isinstance(start, int) else places[start]
             offset = self._do("commit", m(consumer=name, offset=offset), None)["offsets"][name]
         return Consumer(self, name, offset)
@@ -188,6 +207,8 @@ class Stream(Generic[T]):
 
     def _part(self, value: Any, start: int, most: int) -> PVector[T]:
         first = value["first"]
+        if most < 0:
+            raise ValueError(f"the number of events to return is 0 or more, got {most}")
         if start < first:
             raise MissedVersionsError(
                 f"stream {self.name!r}: the events {start} to {first - 1} were dropped; go on "

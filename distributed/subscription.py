@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pstructs.distributed.head_version import HeadVersion
-from pstructs.errors import HeadGoneError, MissedVersionsError
+from pstructs.errors import HeadGoneError, MissedVersionsError, MissingPackError
 
 if TYPE_CHECKING:
     from pstructs.distributed.head import Head
+    from pstructs.distributed.head_link import Link
 
 __all__ = ["Subscription"]
 
@@ -60,6 +61,18 @@ class Subscription(Iterator[HeadVersion[T]], Generic[T]):
     def _ask(self, seconds: float) -> None:
         head, link = self.head, self.head._link()
         until = head._until(None) + seconds
+        try:
+            self._take(link, seconds, until)
+        except MissingPackError:  # let go while they were on their way
+            if not self._ready:
+                oldest = link.call("poll", (self.since, 0, 0.0), until)[0]
+                raise self._missed(max(oldest, self.since + 2)) from None
+        if self._ready:
+            newest_one = self._ready[-1]
+            link.saw((newest_one._row, newest_one.open()))
+
+    def _take(self, link: Link, seconds: float, until: float) -> None:
+        head = self.head
         oldest, newest, news = link.call("poll", (self.since, AT_A_TIME, seconds), until)
         if newest < self.since:
             raise HeadGoneError(
@@ -67,16 +80,16 @@ class Subscription(Iterator[HeadVersion[T]], Generic[T]):
                 f"{self.since}: it was begun anew"
             )
         if news.rows and news.rows[0].number != self.since + 1:
-            raise MissedVersionsError(
-                f"head {head.name!r} keeps versions from {oldest} on, and this subscriber has "
-                f"had {self.since}. Read the newest one and subscribe from there, or give head() "
-                "a larger keep=",
-                oldest,
-            )
+            raise self._missed(oldest)
         for buffer in news.packs:
             link.bring(buffer, until)
         for row in news.rows:
             self._ready.append(HeadVersion(head, row, link.pack(row.pack, until).root()))
-        if self._ready:
-            newest_one = self._ready[-1]
-            link.saw((newest_one._row, newest_one.open()))
+
+    def _missed(self, oldest: int) -> MissedVersionsError:
+        return MissedVersionsError(
+            f"head {self.head.name!r} keeps versions from {oldest} on, and this subscriber has "
+            f"had {self.since}. Read the newest one and subscribe from there, or give head() "
+            "a larger keep=",
+            oldest,
+        )

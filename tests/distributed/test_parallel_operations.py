@@ -238,3 +238,29 @@ def test_what_has_no_parts_is_refused() -> None:
         parallel(pdeque([1]))
     with pytest.raises(ValueError, match="not 0"):
         parallel(pvector([1]), partitions=0)
+
+
+@pytest.mark.parametrize("make", [pmap, pset, psortedmap], ids=["pmap", "pset", "psortedmap"])
+def test_a_filter_keeps_what_comes_after_a_key_that_is_not_itself(
+    make: Any, tmp_path: Any
+) -> None:
+    nan = float("nan")
+    keys = (
+        [nan, *range(50)]
+        if make is not psortedmap
+        else [("a", nan), *(("b", i) for i in range(50))]
+    )
+    whole = make(keys) if make is pset else make(dict.fromkeys(keys, 0))
+    with SnapshotStore(tmp_path) as store:
+        store.save(whole)
+        loaded = store.load()  # where each look at the key gives another object
+        left = parallel(loaded, partitions=1).filter(lambda *entry: entry[0] not in (7, ("b", 7)))
+        assert len(left.collect()) == 50
+        assert sorted(map(repr, left.collect())) == sorted(
+            repr(k) for k in keys if k not in (7, ("b", 7))
+        )
+
+
+def test_records_of_nothing_are_an_empty_table() -> None:
+    pytest.importorskip("pyarrow")
+    assert parallel(pmap()).to_arrow().num_rows == 0

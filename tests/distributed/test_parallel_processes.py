@@ -11,7 +11,7 @@ import pytest
 
 from pstructs import pmap, pvector
 from pstructs.cache import SnapshotStore
-from pstructs.distributed import Handle, ShareError, parallel
+from pstructs.distributed import Handle, ShareError, parallel, share
 from pstructs.distributed.handle import share_here
 from pstructs.distributed.work import Job, Limits, run
 
@@ -85,3 +85,16 @@ def test_a_store_that_moved_is_a_clear_error(tmp_path: Path) -> None:
     handle: Handle[Any] = Handle(b"1" * 16, None, origin=(str(tmp_path / "gone"), b"1" * 16))
     with pytest.raises(ShareError, match="no store in this folder"):
         handle.open()
+
+
+def test_processes_join_with_a_map(stored: Any) -> None:
+    halves = pmap({i: i // 2 for i in range(0, 5000, 2)})
+    joined = parallel(stored, partitions=4, processes=2, timeout=120).join(halves).collect()
+    assert joined == {i: (i, i // 2) for i in range(0, 5000, 2)}
+
+
+def test_processes_work_on_what_is_shared_in_a_cluster(cluster: Any) -> None:
+    handle = share(pmap(NUMBERS))
+    other = share(pmap({7: "seven"}))
+    work = parallel(handle, partitions=2, processes=2, timeout=120)
+    assert work.join(other).collect() == {7: (7, "seven")}

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pstructs.distributed import Stream, head_link
+from pstructs import m
+from pstructs.distributed import Stream, head, head_link
 from pstructs.errors import HeadError, MissedVersionsError, StreamFullError
 
 pytestmark = pytest.mark.ray
@@ -148,3 +149,37 @@ def test_a_stream_with_a_store_survives_the_death_of_its_actor(
     again = Stream(name, store=str(tmp_path))
     assert list(again.read(0)) == list(range(30))
     assert again.offsets == {"c": 30}
+
+
+def test_the_offset_of_an_append_is_behind_its_own_events(name: str) -> None:
+    stream = Stream(name)
+    got: list[tuple[int, list[Any]]] = []
+
+    def produce(who: int) -> None:
+        for i in range(20):
+            events = [(who, i, k) for k in range(3)]
+            got.append((stream.append(events), events))
+
+    threads = [threading.Thread(target=produce, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 80
+    for behind, events in got:  # also of those that shared a commit
+        assert list(stream.read(behind - 3, 3)) == events
+
+
+def test_wrong_uses_of_a_stream_are_clear_errors(name: str) -> None:
+    stream = Stream(name, most=5)
+    with pytest.raises(ValueError, match="6 events are more than the 5"):
+        stream.append(range(6))
+    with pytest.raises(ValueError, match="'first', 'end' or an offset, got 'begin'"):
+        stream.consumer("c", start="begin")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="0 or more, got -1"):
+        stream.consumer("c").poll(-1)
+    stream.end()
+    plain = head(name, m(a=1))
+    with pytest.raises(ValueError, match="not a stream"):
+        Stream(name)
+    plain.end()
