@@ -1,4 +1,4 @@
-"""Heads whose store was changed by others, whose functions are slow, or that end under a reader."""
+"""Heads whose store others changed, whose functions are slow, or that end under a reader."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_function_that_takes_all_the_time_is_told_apart_from_a_lost_answer(nam
         time.sleep(0.3)
         return value.set("n", 1)
 
-    with pytest.raises(HeadBusyError, match="function took longer than the 0.2 s"):
+    with pytest.raises(HeadBusyError, match=r"function took longer than the 0\.2 s"):
         h.swap(slow)
     assert h.deref(5) == {"n": 0}
     assert h.using(timeout=20).swap(slow) == {"n": 1}
