@@ -126,7 +126,7 @@ class Parallel(Generic[C]):
             raise ValueError(f"how is 'inner' or 'left', got {how!r}")
         if not has_pairs(self._whole):
             raise TypeError(f"maps are joined by their keys, not a {type(self._whole).__name__}")
-        handle = _sent(other, self._limits.processes)
+        handle: Handle[Any] = _sent(other, self._limits.processes)
         if not isinstance(handle.open(), Mapping):
             raise TypeError("a map is joined with another map, which workers look keys up in")
         return self._then(Join(handle, how))
@@ -348,7 +348,7 @@ def parallel(
     """
     if partitions is not None and partitions < 1:
         raise ValueError(f"the number of partitions has to be 1 or more, not {partitions}")
-    handle = _sent(source, processes)
+    handle: Handle[C] = _sent(source, processes)
     whole = handle.open()
     check_kind(whole)
     parts = partitions
