@@ -11,6 +11,7 @@ from __future__ import annotations
 from pstructs.cache.branching import HeadMove, Reflog, TagInfo
 from pstructs.cache.collecting import CollectReport
 from pstructs.cache.compacting import CompactReport
+from pstructs.cache.compressing import CompressReport
 from pstructs.cache.digests import Digest, digest
 from pstructs.cache.entry import Entry
 from pstructs.cache.erasing import EraseReport
@@ -34,6 +35,7 @@ from pstructs.cache.version import Version, VersionName
 __all__ = [
     "CollectReport",
     "CompactReport",
+    "CompressReport",
     "Digest",
     "DiskTier",
     "Entry",

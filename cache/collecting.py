@@ -64,11 +64,11 @@ class Graph:
         """Return what there is to know of the pack whose uuid begins with `short`."""
         found = self._nodes.get(short)
         if found is None:
-            where = self.folder.where(short)
-            if where is None:
+            fetched = self.folder.fetch(short)
+            if fetched is None:
                 raise StoreDamagedError(f"{self.folder.path}: pack {short.hex()} is missing")
-            pack = self.folder.attach(where[1])
-            found = self._nodes[short] = Node(where[0], pack.imports, pack.nbytes)
+            uuid, pack = fetched
+            found = self._nodes[short] = Node(uuid, pack.imports, pack.nbytes)
         return found
 
     def reach(self, packs: Iterable[bytes]) -> set[bytes]:
@@ -180,7 +180,7 @@ def remove_retired(
         else:
             retired.unlinking(catalog, con, row)
         count += 1
-        nbytes += size or length or 0
+        nbytes += folder.disk.occupied(row.pack, size, filename, length)
     who = tuple(dict.fromkeys(lease.owner for lease in held if lease.epoch < blocked))
     return count, nbytes, who
 
@@ -197,8 +197,9 @@ def finish(folder: Folder, *, sync: bool) -> None:
     with folder.transaction(sync=sync) as con:
         packs = [pack for (pack,) in con.execute(_UNLINKING, (retired.UNLINKING,)).fetchall()]
         for pack in packs:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(folder.disk.filename(pack)[1])
+            for path in folder.disk.forms(pack).values():
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
         if sync:
             sync_folder(os.path.join(folder.path, PACK_FOLDER))
         for pack in packs:

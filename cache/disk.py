@@ -7,7 +7,8 @@ a number, and unpickles what it finds, so that whoever can write into the folder
 value (bytes). Rows of any other kind are refused, when written and when read.
 
 A pack of 32 KiB or more is a file of its own, `packs/<uuid>.pack`, so that it can be
-memory-mapped; a smaller one is a blob in its row.
+memory-mapped; a smaller one is a blob in its row. `SnapshotStore.compress` replaces the file by
+`packs/<uuid>.pack.zst`; the size in the row stays that of the pack.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import diskcache
 
+from pstructs.cache.squeezed import SUFFIX, Squeezed
 from pstructs.errors import StoreDamagedError
 
 __all__ = [
@@ -121,6 +123,11 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
         name = f"{PACK_FOLDER}/{db_key.hex()}.pack"
         return name, os.path.join(self.folder, name)
 
+    def forms(self, key: bytes) -> dict[str, str]:
+        """Return the files that the pack `key` can be, plain and compressed: name and path."""
+        name, path = self.filename(key)
+        return {name: path, name + SUFFIX: path + SUFFIX}
+
     def store(self, value: object, read: bool, key: Any = None) -> Columns:
         """Store `value` and return its columns size, mode, filename and value."""
         if read:
@@ -144,7 +151,7 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
             return 0, MODE_RAW, None, view
         name, path = self.filename(key)
         try:
-            self._write_file(path, view, sync)
+            self.write_file(path, view, sync=sync)
         except FileExistsError:
             raise
         except BaseException:
@@ -157,7 +164,8 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
         """Return the columns of a pack of `size` bytes whose file is in its place."""
         return size, MODE_BINARY, self.filename(key)[0], None
 
-    def _write_file(self, path: str, view: memoryview, sync: bool) -> None:
+    def write_file(self, path: str, view: memoryview, *, sync: bool) -> None:
+        """Write a file that was not there; with `sync` it is on the disk when this returns."""
         with open(path, "xb", buffering=0) as out:
             write_fully(out, view)
             if sync:
@@ -169,8 +177,12 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
         if sync:
             sync_folder(os.path.dirname(path))
 
-    def locate(self, key: bytes, mode: object, filename: object, value: object) -> str | bytes:
+    def locate(
+        self, key: bytes, mode: object, filename: object, value: object, size: object = None
+    ) -> str | bytes | Squeezed:
         """Return where the value of a row is: the full path of its file, or its bytes.
+
+        Compressed packs are found only when `size` is given, which they may not exceed.
 
         Raises
         ------
@@ -183,11 +195,23 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
         name, path = self.filename(key)
         if mode == MODE_BINARY and filename == name and value is None:
             return path
+        squeezed = mode == MODE_BINARY and filename == name + SUFFIX and value is None
+        if squeezed and isinstance(size, int) and size > 0:
+            return Squeezed(path + SUFFIX, size)
         raise StoreDamagedError(
             f"the row of pack {key.hex()} is of a kind that no store writes (mode {mode!r}, "
             f"file {filename!r:.80}); nothing was unpickled. Run verify() and restore the store "
             "from a copy"
         )
+
+    def occupied(self, key: bytes, size: int | None, filename: object, length: int | None) -> int:
+        """Return how many bytes a pack takes up: in its file, or in its row."""
+        if filename == self.filename(key)[0] + SUFFIX:
+            try:
+                return os.path.getsize(self.forms(key)[str(filename)])
+            except FileNotFoundError:  # it was replaced since the row was read
+                pass
+        return int(size or length or 0)
 
     def fetch(self, mode: object, filename: Any, value: object, read: bool) -> bytes | BinaryIO:
         """Return the bytes of a row, or its open file when `read` is true and it has one."""
@@ -201,6 +225,7 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
             ) from None
         if isinstance(where, bytes):
             return where
+        assert isinstance(where, str)  # no size was given
         if read:
             return open(where, "rb")
         with open(where, "rb") as source:

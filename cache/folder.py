@@ -22,12 +22,13 @@ from weakref import WeakValueDictionary
 
 import diskcache
 
-from pstructs.cache import pending, retired
+from pstructs.cache import pending, recoding, retired
 from pstructs.cache.catalog import Catalog
 from pstructs.cache.collecting import finish
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk, sync_folder
 from pstructs.cache.layout import BUSY_SECONDS, DATABASE, Identity, prepare
 from pstructs.cache.leases import Lease
+from pstructs.cache.squeezed import SUFFIX, Squeezed, unsqueeze
 from pstructs.cache.syncing import LogFile, SharedSync
 from pstructs.cache.trouble import Explained
 from pstructs.errors import MissingPackError, StoreDamagedError, StoreError, StorePathError
@@ -53,7 +54,9 @@ _SETTINGS = {
 # 16 MiB: copying the log into the database syncs both, which is most of an unsynced save. Mean of
 # 4000 saves with 1000 (SQLite's default) / 4000 / 8000 pages: 420 / 350 / 270 µs, median 110.
 _CHECKPOINT_PAGES = 4000
-_BY_KEY = "SELECT key, raw, mode, filename, value FROM Cache WHERE key BETWEEN ? AND ? LIMIT 2"
+_BY_KEY = (
+    "SELECT key, raw, mode, filename, value, size FROM Cache WHERE key BETWEEN ? AND ? LIMIT 2"
+)
 _INSERT = (
     "INSERT INTO Cache (key, raw, store_time, expire_time, access_time, access_count, tag, size,"
     " mode, filename, value) VALUES (?, 1, 0, NULL, 0, 0, 'pack', ?, ?, ?, ?)"
@@ -284,23 +287,25 @@ class Folder:
         """Add the row of a pack, in the caller's transaction."""
         con.execute(_INSERT, (key, *columns))
 
-    def where(self, key: bytes) -> tuple[bytes, str | bytes] | None:
+    def where(
+        self, key: bytes, con: sqlite3.Connection | None = None
+    ) -> tuple[bytes, str | bytes | Squeezed] | None:
         """Return the uuid of the pack that `key` is, or begins, and its bytes or file's path."""
         with self.errors:
             low, high = key.ljust(16, b"\0"), key.ljust(16, b"\xff")
-            rows = self.con.execute(_BY_KEY, (low, high)).fetchall()
+            rows = (con or self.con).execute(_BY_KEY, (low, high)).fetchall()
             if not rows:
                 return None
             if len(rows) > 1:
                 raise StoreError(f"{self.path}: two packs begin with {key.hex()}; run verify()")
-            found, raw, mode, filename, value = rows[0]
+            found, raw, mode, filename, value, size = rows[0]
             uuid = self.disk.get(found, raw)
             if not uuid.startswith(key):
                 raise StoreDamagedError(
                     f"{self.path}: looking for pack {key.hex()} found {uuid.hex()}: the index is "
                     "damaged; run verify() and restore the store from a copy"
                 )
-            return uuid, self.disk.locate(uuid, mode, filename, value)
+            return uuid, self.disk.locate(uuid, mode, filename, value, size)
 
     def open_pack(self, key: bytes) -> Pack:
         """Return the pack whose uuid is, or begins with, `key`.
@@ -315,16 +320,17 @@ class Folder:
         pack = self._packs.get(key[:SHORT_BYTES])
         if pack is not None and pack.uuid.startswith(key):
             return pack
-        found = self.where(key)
+        try:
+            found = self.fetch(key)
+        finally:
+            if self.handles <= 0:
+                self.release()
         if found is None:
             raise MissingPackError(
                 f"{self.path}: pack {key.hex()} is missing; run verify() and restore the store "
                 "from a copy"
             )
-        uuid, where = found
-        if self.handles <= 0:
-            self.release()
-        pack = self.attach(where)
+        uuid, pack = found
         if pack.uuid != uuid:
             raise StoreDamagedError(
                 f"{self.path}: what is stored as pack {uuid.hex()} is {pack.uuid.hex()}; run "
@@ -333,16 +339,40 @@ class Folder:
         # of two threads that open it, one's stays: a lease counts on knowing all that are open
         return self._packs.setdefault(uuid[:SHORT_BYTES], pack)
 
-    def attach(self, where: str | bytes) -> Pack:
+    def fetch(self, key: bytes) -> tuple[bytes, Pack] | None:
+        """Return the uuid of the pack that `key` is, or begins, and what is stored as that.
+
+        The file can have been replaced by a compressed one, or back, since its row was read.
+        Then the row is read anew, past a transaction that this thread may be reading in.
+        """
+        found = self.where(key)
+        if found is None:
+            return None
+        try:
+            return found[0], self.attach(found[1])
+        except MissingPackError:
+            with (
+                self.errors,
+                closing(sqlite3.connect(os.path.join(self.path, DATABASE), BUSY_SECONDS)) as con,
+            ):
+                again = self.where(key, con)
+            if again is None or again == found:
+                raise
+            return again[0], self.attach(again[1])
+
+    def attach(self, where: str | bytes | Squeezed) -> Pack:
         """Return the pack in a file or in bytes, as one of this store."""
         if isinstance(where, bytes):
             return Pack.from_buffer(where, trusted=True, resolve=self.open_pack, owner=self)
         with self.errors:
             try:
+                if isinstance(where, Squeezed):
+                    return self.attach(unsqueeze(where))
                 return Pack.from_file(where, trusted=True, resolve=self.open_pack, owner=self)
             except FileNotFoundError as error:
+                path = where if isinstance(where, str) else where.path
                 raise MissingPackError(
-                    f"{where}: the file of a pack is missing; run verify() and restore the store "
+                    f"{path}: the file of a pack is missing; run verify() and restore the store "
                     "from a copy"
                 ) from error
 
@@ -368,6 +398,7 @@ class Folder:
     def sweep(self) -> int:
         """Remove the files that dead processes left behind; return how many packs that were."""
         finish(self, sync=True)
+        recoding.settle(self)
         with self.errors:
             if not self.con.execute("SELECT 1 FROM pstructs_pending LIMIT 1").fetchone():
                 return 0
@@ -381,6 +412,14 @@ class Folder:
                 for pack in orphans:
                     pending.drop(con, pack, pending.SWEEPING)
         return len(orphans)
+
+    def squeezed(self) -> list[bytes]:
+        """Return the uuids of the compressed packs."""
+        with self.errors:
+            rows = self.con.execute(
+                "SELECT key, raw FROM Cache WHERE filename LIKE ? ORDER BY key", (f"%{SUFFIX}",)
+            ).fetchall()
+        return [self.disk.get(key, raw) for key, raw in rows]
 
     def files(self) -> set[str]:
         """Return the names of the files in the folder of packs."""

@@ -19,7 +19,7 @@ import time
 from contextlib import closing
 from typing import NamedTuple
 
-from pstructs.cache import archive, catalog, erased, pins, retired
+from pstructs.cache import archive, catalog, erased, pins, recoding, retired
 from pstructs.cache.disk import PACK_FOLDER, sync_folder
 from pstructs.cache.leases import LEASE_FOLDER
 from pstructs.cache.trouble import Explained
@@ -31,7 +31,14 @@ DATABASE = "cache.db"  # diskcache's name for it
 FORMAT = 1
 APPLICATION_ID = 0x70737472  # "pstr" in the header of the SQLite file
 BUSY_SECONDS = 60
-SCHEMA = catalog.SCHEMA + pins.SCHEMA + retired.SCHEMA + archive.SCHEMA + erased.SCHEMA
+SCHEMA = (
+    *catalog.SCHEMA,
+    *pins.SCHEMA,
+    *retired.SCHEMA,
+    *archive.SCHEMA,
+    *erased.SCHEMA,
+    *recoding.SCHEMA,
+)
 _ADVICE = "choose a new or empty folder, or one that a SnapshotStore made"
 
 

@@ -30,6 +30,7 @@ from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, SyncError, sync_file, sy
 from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.portable import check_id
 from pstructs.cache.sources import PackInfo, Source, TagText, comes_before, plan
+from pstructs.cache.squeezed import Squeezed, unsqueeze
 from pstructs.cache.version import Version, check_head_name
 from pstructs.errors import (
     DamagedExportError,
@@ -200,8 +201,10 @@ class Incoming:
         with open(path, "rb") as source:  # there may be more small ones than maps
             return self.attach(source.read())
 
-    def attach(self, where: str | bytes) -> Pack:
+    def attach(self, where: str | bytes | Squeezed) -> Pack:
         """Return the pack in a file or in bytes; what it imports is looked for here first."""
+        if isinstance(where, Squeezed):
+            where = unsqueeze(where)
         if isinstance(where, bytes):
             return Pack.from_buffer(where, trusted=True, resolve=self.resolve)
         return Pack.from_file(where, trusted=True, resolve=self.resolve)

@@ -20,7 +20,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pstructs.cache import pins
+from pstructs.cache import pins, recoding
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, sync_file, sync_folder
 from pstructs.cache.folder import SHORT_BYTES
 from pstructs.cache.portable import check_id
@@ -111,12 +111,16 @@ class _Repair:
             for info in packs:
                 con.execute("DELETE FROM Cache WHERE key = ?", (info.uuid,))
                 self._insert(con, info)
+                if info.nbytes >= ROW_LIMIT:  # a compressed one is to go
+                    recoding.claim(con, info.uuid)
             for key in strays:
                 self._put_aside(key)
                 con.execute("DELETE FROM Cache WHERE key = ?", (key,))
             for number, version in rows:
                 con.execute("DELETE FROM pstructs_version WHERE number = ?", (number,))
                 self.catalog.receive(con, version, number)
+        for info in packs:
+            recoding.settle(self.folder, info.uuid)
         self.folder.forget()
         return self._report(packs, [version for _, version in rows])
 
@@ -214,11 +218,11 @@ class _Repair:
                 continue
             known.add(short)
             try:
-                found = self.folder.where(short)
+                found = self.folder.fetch(short)
                 if found is None:
                     raise StoreDamagedError("its row is missing")
-                pack = self.folder.attach(found[1])
-                if pack.uuid != found[0] or roots.get(short, pack.root_digest) != pack.root_digest:
+                uuid, pack = found
+                if pack.uuid != uuid or roots.get(short, pack.root_digest) != pack.root_digest:
                     raise StoreDamagedError("it is another pack")
                 self.imports[short] = pack.imports
                 todo.extend(pack.imports)
@@ -283,9 +287,9 @@ class _Repair:
 
     def _put_aside(self, uuid: bytes) -> None:
         place = os.path.join(self.aside, f"{uuid.hex()}.{secrets.token_hex(4)}")
-        path = self.folder.disk.filename(uuid)[1]
-        if os.path.exists(path):
-            os.link(path, place)
+        for path in self.folder.disk.forms(uuid).values():
+            if os.path.exists(path):
+                os.link(path, place + os.path.splitext(path)[1])
         for (value,) in self.folder.con.execute(
             "SELECT value FROM Cache WHERE key = ? AND value IS NOT NULL", (uuid,)
         ).fetchall():

@@ -78,8 +78,8 @@ class StoreReport:
 class _Sets:
     """Sets of packs as numbers: which packs a pack needs, and how many bytes a set has."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: Graph, occupied: Mapping[bytes, int]) -> None:
+        self._graph, self._occupied = graph, occupied
         self._sizes: list[int] = []
         self._sets: dict[bytes, int] = {}
 
@@ -97,7 +97,7 @@ class _Sets:
                 found = 1 << len(self._sizes)
                 for each in node.imports:
                     found |= self._sets[each]
-                self._sizes.append(node.nbytes)
+                self._sizes.append(self._occupied[node.uuid])
                 self._sets[top] = found
         return self._sets[short]
 
@@ -137,12 +137,12 @@ def make_report(folder: Folder, con: sqlite3.Connection) -> StoreReport:
     graph = Graph(folder)
     versions = kept_versions(folder, con)
     live = graph.reach(bytes.fromhex(version.pack) for version in versions)
-    rows = con.execute("SELECT key, size, length(value) FROM Cache").fetchall()
-    sizes = {key: int(size or length or 0) for key, size, length in rows}
+    rows = con.execute("SELECT key, size, filename, length(value) FROM Cache").fetchall()
+    sizes = {row[0]: folder.disk.occupied(*row) for row in rows}
     journal = {
         row.pack for row in retired.retired(folder.catalog, con) if row.state == retired.RETIRED
     }
-    sets = _Sets(graph)
+    sets = _Sets(graph, sizes)
     by_version: dict[int, int] = {}
     by_head: dict[str, int] = {}
     for version in versions:

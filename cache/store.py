@@ -10,6 +10,7 @@ from __future__ import annotations
 from pstructs.cache.branching import Branching
 from pstructs.cache.building import Building
 from pstructs.cache.checking import Checking
+from pstructs.cache.compressing import Compressing
 from pstructs.cache.exchange import Exchange
 from pstructs.cache.keeping import Keeping
 from pstructs.cache.merging import Merging
@@ -18,7 +19,9 @@ from pstructs.cache.tracing import Tracing
 __all__ = ["SnapshotStore"]
 
 
-class SnapshotStore(Merging, Building, Branching, Tracing, Keeping, Exchange, Checking):
+class SnapshotStore(
+    Merging, Building, Branching, Tracing, Keeping, Compressing, Exchange, Checking
+):
     """Versions of persistent collections, in a folder.
 
     A value is a collection, or a list, dict or other savable value with collections in it. Saving

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
+from pstructs.cache.squeezed import SUFFIX, zstandard
 from pstructs.packs import dumps
 
 __all__ = ["pieces", "traces"]
@@ -53,10 +55,20 @@ def pieces(values: Iterable[Any]) -> tuple[list[bytes], int]:
     return sorted(found), len(short)
 
 
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[BinaryIO]:
+    """Open a file, a compressed pack as what it holds."""
+    with open(path, "rb") as source:
+        if path.endswith(SUFFIX):
+            yield zstandard().ZstdDecompressor().stream_reader(source)
+        else:
+            yield source
+
+
 def _count(path: str, wanted: list[bytes]) -> int:
     """Return how many of the wanted byte strings are in a file."""
     left, keep, tail = list(wanted), max(map(len, wanted), default=1) - 1, b""
-    with open(path, "rb") as source:
+    with _open(path) as source:
         while left and (chunk := source.read(_CHUNK)):
             window = tail + chunk
             left = [piece for piece in left if piece not in window]

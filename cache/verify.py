@@ -152,11 +152,10 @@ class _Check:
     def pack(self, short: bytes) -> tuple[bytes, ...]:
         """Check every byte of one pack; return the short ids of those that it points into."""
         try:
-            found = self.folder.where(short)
+            found = self.folder.fetch(short)
             if found is None:
                 raise StoreDamagedError("its row is missing")
-            uuid, where = found
-            pack = self.folder.attach(where)
+            uuid, pack = found
             records = pack.verify()
             if pack.uuid != uuid:
                 raise StoreDamagedError(f"it says that it is {pack.uuid.hex()}")
@@ -213,10 +212,9 @@ class _Check:
         """
         rows = self.con.execute("SELECT filename FROM Cache WHERE filename IS NOT NULL")
         named = {os.path.basename(str(name)) for (name,) in rows.fetchall()}
-        rows = self.con.execute("SELECT pack FROM pstructs_pending")
-        named |= {os.path.basename(self.folder.disk.filename(key)[0]) for (key,) in rows}
-        rows = self.con.execute("SELECT pack FROM pstructs_retired")
-        named |= {os.path.basename(self.folder.disk.filename(key)[0]) for (key,) in rows}
+        for table in ("pending", "retired", "recoding"):
+            for (key,) in self.con.execute(f"SELECT pack FROM pstructs_{table}").fetchall():
+                named |= {os.path.basename(name) for name in self.folder.disk.forms(key)}
         names = [f"{PACK_FOLDER}/{name}" for name in sorted(files - named)]
         # a save that failed meanwhile has taken its file back
         return tuple(name for name in names if os.path.lexists(f"{self.folder.path}/{name}"))

@@ -29,7 +29,7 @@ INTEROP = {"hypothesis", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "p
 TABLES = {"numpy", "pandas", "pyarrow"}
 LAZY_THIRD_PARTY = {
     CORE: {"numpy"},
-    CACHE: {"fsspec", "numpy"},
+    CACHE: {"fsspec", "numpy", "zstandard"},
     DISTRIBUTED: TABLES,
     ROOF: set(),
 }

@@ -1,4 +1,5 @@
-"""The process whose calls the power-cut test records: saves versions, and marks what it knows.
+"""The process whose calls the power-cut test records: saves and compresses versions, and marks
+what it knows.
 
     LD_PRELOAD=faults.so python power_store.py FOLDER DURABLE LOG TRUTH
 
@@ -39,7 +40,7 @@ def main() -> None:
     rng = random.Random(7)
     value: Any = pmap({n: f"{n}" for n in range(300)})
     values: dict[int, dict[Any, Any]] = {}
-    acknowledged = 0
+    acknowledged = packs = 0
     for _ in range(ROUNDS):
         with SnapshotStore(f"{where}/s", durable=durable) as store:  # type: ignore[arg-type]
             if acknowledged:
@@ -63,6 +64,12 @@ def main() -> None:
                 acknowledged = version.number
                 values[version.number] = dict(value)
                 shim.mark(acknowledged)
+                if step == 6:
+                    packs += store.compress(level=1).packs
+        with SnapshotStore(f"{where}/s", durable=durable) as store:  # type: ignore[arg-type]
+            if acknowledged == STEPS:
+                store.decompress()
+    assert packs, "nothing was compressed"
     with open(truth, "wb") as out:
         pickle.dump(values, out)
 

@@ -1,4 +1,4 @@
-"""`kill -9` while versions expire and packs are collected and compacted: what stays is whole.
+"""`kill -9` during expiry, collection, compaction and compression: what stays is whole.
 
 The last `KEPT` versions of each head stay, and what is pinned.
 """
@@ -40,7 +40,7 @@ def model(seed: int) -> Iterator[tuple[int, str, Any]]:
 
 
 def chore(store: SnapshotStore, rng: random.Random) -> None:
-    match rng.randrange(6):
+    match rng.randrange(9):
         case 0 | 1:
             store.expire(keep(last=KEPT))
         case 2 | 3:
@@ -49,6 +49,10 @@ def chore(store: SnapshotStore, rng: random.Random) -> None:
             store.compact(keep_above=rng.choice([None, 60_000]))
         case 5:
             store.pin(rng.choice(list(store.heads().values())), "kept")
+        case 6 | 7:
+            store.compress(level=1)
+        case 8:
+            store.decompress()
 
 
 def work(folder: str, seed: int, out: int) -> None:

@@ -276,8 +276,9 @@ def test_a_list_may_lose_its_holder_while_it_is_compared() -> None:
     holder: list[Any] = [plist(Key(i) for i in range(50))]
 
     def drop(*args: object) -> None:
-        holder.clear()
-        gc.collect()
+        if holder:
+            holder.clear()
+            gc.collect()
 
     with calling(on_eq=drop):
         assert Key(49) in holder[0]
