@@ -101,10 +101,10 @@ def test_a_handle_from_before_the_cluster_is_shared_in_it(cluster: Any) -> None:
 def test_sharing_the_same_map_again_sends_nothing(cluster: Any, owner: Any) -> None:
     m = pmap(numbers(3000))
     first = share(m)
-    before = owner.stats()
+    before = owner.stats()["put"]  # packs of others may still leave
     assert share(m) == first
     assert share(first.open()) == first
-    assert owner.stats() == before
+    assert owner.stats()["put"] == before
 
 
 def test_a_derived_version_sends_its_new_nodes_only(cluster: Any, owner: Any) -> None:
