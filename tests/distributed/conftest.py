@@ -63,7 +63,7 @@ class Cluster:
 
     def eventually(self, holds: Any) -> None:
         """Wait for something that Ray does in the background."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not holds() and time.monotonic() < end:
             time.sleep(0.05)
         assert holds()
