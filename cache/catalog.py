@@ -170,7 +170,9 @@ class Catalog(Refs):
     def last_number(self, con: sqlite3.Connection) -> int:
         """Return the highest number of a version; 0 in a new store."""
         found = con.execute("SELECT max(number) FROM pstructs_version").fetchone()[0]
-        return 0 if found is None else int(found)
+        if not isinstance(found, int | None):
+            self.damaged(f"the highest number of a version is {found!r}")
+        return found or 0
 
     def version_id(self, draft: Draft, parents: bytes, time_ns: int) -> bytes:
         """Return the id of a version: a digest of its value's digest and of its parents' ids.
