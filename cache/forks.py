@@ -74,14 +74,15 @@ class Gate:
                 if self._shut:
                     self._changed.notify_all()
 
-    def _own(self) -> int:
-        return int(getattr(self._mine, "depth", 0) > 0)
+    def has_me(self) -> bool:
+        """Whether this thread is within."""
+        return getattr(self._mine, "depth", 0) > 0
 
     def shut(self) -> None:
         """Let nobody in, and wait until no other thread is within, or for 20 s."""
         with self._changed:
             self._shut = True
-            self._changed.wait_for(lambda: self._count <= self._own(), _PATIENCE)
+            self._changed.wait_for(lambda: self._count <= self.has_me(), _PATIENCE)
 
     def open(self) -> None:
         """Let threads in again."""
@@ -92,7 +93,7 @@ class Gate:
     def renew(self) -> None:
         """Open the gate of a child, which has one thread."""
         self._changed = threading.Condition()
-        self._count, self._shut = self._own(), False
+        self._count, self._shut = int(self.has_me()), False
 
 
 #: Around all that a store does with SQLite.

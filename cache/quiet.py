@@ -7,9 +7,10 @@ since Python closes the connections of the threads that are gone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-from typing import Any, cast
+from typing import Any
 
 from pstructs.cache.forks import INSIDE
 
@@ -21,7 +22,7 @@ class _QuietCursor(sqlite3.Cursor):
 
     def execute(self, *args: Any) -> _QuietCursor:
         with INSIDE:
-            return cast("_QuietCursor", super().execute(*args))
+            return super().execute(*args)
 
     def fetchone(self) -> Any:
         with INSIDE:
@@ -35,6 +36,10 @@ class _QuietCursor(sqlite3.Cursor):
         with INSIDE:
             return super().__next__()
 
+    def __del__(self) -> None:  # a statement that has more rows is taken back here
+        with INSIDE, contextlib.suppress(sqlite3.ProgrammingError):  # of another thread
+            super().close()
+
 
 class QuietConnection(sqlite3.Connection):
     """A connection that is within the gate whenever it works."""
@@ -42,6 +47,12 @@ class QuietConnection(sqlite3.Connection):
     def cursor(self, *args: Any) -> Any:
         """Return a cursor that is within the gate whenever it works."""
         return super().cursor(_QuietCursor)
+
+    def execute(self, *args: Any) -> Any:
+        """Run a statement: what a thread begins within the gate, it uses up there."""
+        if INSIDE.has_me():
+            return super().execute(*args)
+        return self.cursor().execute(*args)  # Python's own method may go past the cursor's
 
     def close(self) -> None:
         """Close the connection, within the gate."""

@@ -10,7 +10,7 @@ import pytest
 import pstructs
 from pstructs.cache import SnapshotStore
 
-FORKS = 4
+FORKS = 10
 
 
 def _ends(pid: int) -> bool:
