@@ -40,7 +40,15 @@ if TYPE_CHECKING:
     from pstructs.cache.folder import Folder
     from pstructs.cache.version import Version
 
-__all__ = ["SCHEMA", "archive", "archived", "archives_of", "attach", "read_archived"]
+__all__ = [
+    "SCHEMA",
+    "archive",
+    "archived",
+    "archives_of",
+    "attach",
+    "open_archive",
+    "read_archived",
+]
 
 SCHEMA = (
     "CREATE TABLE pstructs_archived"
@@ -120,20 +128,32 @@ def archive(folder: Folder, committer: Committer, versions: Sequence[Version], p
 
 
 # ---- reading
-def attach(folder: Folder, path: str, trusted: bool) -> int:
-    """Let `read_archived` look into an archive; return how many versions it holds."""
-    with folder.errors:
-        try:
-            pack = Pack.from_file(path, trusted=trusted)
-        except FileNotFoundError as error:
-            raise StorePathError(errno.ENOENT, "there is no such archive", path) from error
-        root = pack.root()
+def open_archive(path: str, trusted: bool) -> Pack:
+    """Return the pack that an archive is.
+
+    Raises
+    ------
+    StorePathError
+        When there is none.
+    """
+    try:
+        pack = Pack.from_file(path, trusted=trusted)
+    except FileNotFoundError as error:
+        raise StorePathError(errno.ENOENT, "there is no such archive", path) from error
+    root = pack.root()
     if not isinstance(root, dict) or root.get(MARK) != 1:
         raise StorePathError(
             errno.EINVAL, "the file is a pack, but no archive that this version can read", path
         )
-    folder.archives[pack.uuid] = pack
-    return len(root["versions"])
+    return pack
+
+
+def attach(folder: Folder, path: str, trusted: bool) -> int:
+    """Let `read_archived` look into an archive; return how many versions it holds."""
+    with folder.errors:
+        pack = open_archive(path, trusted)
+        folder.archives[pack.uuid] = pack
+        return len(pack.root()["versions"])
 
 
 def read_archived(folder: Folder, version: Version, where: Archived) -> Any:
