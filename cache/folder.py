@@ -423,15 +423,15 @@ class Folder:
         with self.errors:
             if not self.con.execute("SELECT 1 FROM pstructs_pending LIMIT 1").fetchone():
                 return 0
+        # under the write lock: a transfer may bring a pack back under its old name
         with self.transaction(sync=True) as con:
             orphans = pending.stale(con)
-        for pack in orphans:
-            with self.errors, contextlib.suppress(FileNotFoundError):
-                os.unlink(self.disk.filename(pack)[1])
-        if orphans:
-            with self.transaction(sync=False) as con:
-                for pack in orphans:
-                    pending.drop(con, pack, pending.SWEEPING)
+            for pack in orphans:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.disk.filename(pack)[1])
+                pending.drop(con, pack, pending.SWEEPING)
+            if orphans:
+                sync_folder(os.path.join(self.path, PACK_FOLDER))
         return len(orphans)
 
     def squeezed(self) -> list[bytes]:

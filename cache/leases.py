@@ -189,6 +189,20 @@ class Lease:
         self._let_go()
         self.name, self._file, self.epoch = name, file, limit
 
+    def part(self) -> None:
+        """Take a lease that no child shares: one that was forked before goes on holding the old.
+
+        Raises
+        ------
+        OSError
+            When there can't be a new one; the old one stays.
+        """
+        with self._lock:
+            if self.name is not None:
+                name, file = _take(self.path, self.epoch)
+                self._let_go()
+                self.name, self._file = name, file
+
     def _let_go(self) -> None:
         if self.name is not None:
             os.close(self._file)
