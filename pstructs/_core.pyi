@@ -941,6 +941,7 @@ class PackBuilder:
         *,
         importable: Callable[[Pack], bool] | None = None,
         uuid: bytes | None = None,
+        key: Callable[[Any], Any] | None = None,
     ) -> Self: ...
     @property
     def uuid(self) -> bytes: ...
