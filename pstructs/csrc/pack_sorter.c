@@ -81,11 +81,13 @@ ps_sorter_added(ps_sorter *s)
     s->entries.len += ps_entry_size(&e);
 }
 
-/* Sort what is in the buffer. */
-static int
-sort(ps_sorter *s)
+int
+ps_sorter_sort(ps_sorter *s)
 {
     int result = 0;
+    if (s->sorted != NULL) {
+        return 0;
+    }
     ps_sort_item *spare = PyMem_RawMalloc((s->n_items + 1) * sizeof *spare);
     if (spare == NULL) {
         PyErr_NoMemory();
@@ -142,6 +144,7 @@ ps_sorter_spill(ps_sorter *s, int fd)
     int result = -1;
     s->fd = fd;
     if (s->n_items == 0) {
+        s->sorted = NULL;
         return 0;
     }
     if (ps_image_grow((void **)&s->runs, &cap, s->n_runs, sizeof *s->runs) < 0) {
@@ -149,7 +152,7 @@ ps_sorter_spill(ps_sorter *s, int fd)
     }
     s->runs_cap = (uint32_t)cap;
     ps_run run = {.at = s->file_end};
-    if (sort(s) < 0) {
+    if (ps_sorter_sort(s) < 0) {
         return -1;
     }
     for (size_t i = 0; i < s->n_items; i++) {
@@ -288,7 +291,7 @@ int
 ps_sorter_merge(ps_sorter *s, size_t room)
 {
     if (s->n_runs == 0) {
-        return sort(s);
+        return ps_sorter_sort(s);
     }
     if (ps_sorter_spill(s, s->fd) < 0) {
         return -1;

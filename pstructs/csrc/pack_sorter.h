@@ -66,7 +66,9 @@ ps_sorter_held(const ps_sorter *s)
  * exception. */
 uint8_t *ps_sorter_room(ps_sorter *s, size_t size);
 void ps_sorter_added(ps_sorter *s);
-/* Write what is in memory as a run to the end of the file, always the same one. 0, or -1. */
+/* Bring what is in memory into order, after which nothing is added until it was spilled. 0, or -1. */
+int ps_sorter_sort(ps_sorter *s);
+/* Write what is in memory, sorted, as a run to the end of the file, always the same one. 0, or -1. */
 int ps_sorter_spill(ps_sorter *s, int fd);
 /* No more will be added. room: bytes for reading all the runs. 0, or -1. */
 int ps_sorter_merge(ps_sorter *s, size_t room);

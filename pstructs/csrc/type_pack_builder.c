@@ -211,9 +211,25 @@ builder_take(PyObject *self, PyObject *args)
     if (begin(o, TAKING) < 0) {
         return NULL;
     }
+    if (o->b->sorter.sorted != NULL) {
+        end(o, 0);
+        return PyErr_Format(PyExc_ValueError, "what is held was sorted; spill it before taking more");
+    }
     int r = take(o->b, iterator, room < 0 ? 0 : (size_t)room, n);
     end(o, r);
     return r < 0 ? NULL : PyBool_FromLong(r);
+}
+
+static PyObject *
+builder_sort(PyObject *self, PyObject *unused)
+{
+    builder_object *o = (builder_object *)self;
+    if (begin(o, TAKING) < 0) {
+        return NULL;
+    }
+    int r = ps_sorter_sort(&o->b->sorter);
+    end(o, r);
+    return r < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -331,6 +347,10 @@ static PyMethodDef builder_methods[] = {
     {"take", builder_take, METH_VARARGS,
      "take($self, iterator, room, n, /)\n--\n\n"
      "Take up to n items, or until `held` reaches room bytes. False: there are no more."},
+    {"sort", builder_sort, METH_NOARGS,
+     "sort($self, /)\n--\n\n"
+     "Bring what is held into order, which may compare keys; spill() does it, too. Nothing more\n"
+     "can be taken until it was spilled."},
     {"spill", builder_spill, METH_O,
      "spill($self, file, /)\n--\n\n"
      "Move what is held to the end of a file, always the same one."},
