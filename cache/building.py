@@ -94,7 +94,8 @@ class Building(Saving):
             As for `save`. After any error, also one out of `items` or a comparison of keys, the
             store is as it was.
         StoreError
-            When something was erased meanwhile from what a value shares with the store; build again.
+            When something was erased meanwhile, and values share a part with versions that held
+            it; build again.
 
         Notes
         -----
