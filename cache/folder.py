@@ -298,6 +298,14 @@ class Folder:
         with self.errors, self.lease.using(self):
             yield
 
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Do the same for code of the user's, whose errors are its own."""
+        with contextlib.ExitStack() as stack:
+            with self.errors:
+                stack.enter_context(self.lease.using(self))
+            yield
+
     def renew(self) -> None:
         """Hold a lease, and let go of what is not needed here any more."""
         with self.errors:
