@@ -21,6 +21,7 @@ from pstructs.cache.catalog import Draft
 from pstructs.cache.commit import ANY, AnyVersion, Change, CommittedBefore, Expected
 from pstructs.cache.growing import GrowingPack
 from pstructs.cache.meta import pack_meta
+from pstructs.cache.opened import Progress
 from pstructs.cache.saving import Saving
 from pstructs.cache.version import Version, VersionName, check_head_name, check_text
 from pstructs.packs import PackBuilder
@@ -31,8 +32,6 @@ KINDS = ("map", "set", "vector", "sortedmap", "sortedset")
 LEAST_MEMORY = 1 << 20
 BATCH = 4096
 """Items between two calls of `progress`, and between two chances to interrupt."""
-
-Progress = Callable[[int, int], object]
 
 
 class Building(Saving):

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pstructs.cache.collecting import Graph, kept_versions
-from pstructs.cache.opened import OpenStore
+from pstructs.cache.opened import OpenStore, Progress
 from pstructs.cache.recoding import recode
 from pstructs.cache.squeezed import zstandard
 from pstructs.cache.version import Version, VersionName
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from pstructs.cache.folder import Folder
 
 __all__ = ["CompressReport", "Compressing"]
-
-
-Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
