@@ -92,6 +92,8 @@ class Building(Saving):
         HeadMovedError, StoreFullError, StoreClosedError
             As for `save`. After any error, also one out of `items` or a comparison of keys, the
             store is as it was.
+        PackError
+            When what waits on the disk can't be read back.
         StoreError
             When something was erased meanwhile, and values share a part with versions that held
             it; build again.

@@ -135,7 +135,7 @@ def _save(
         ordered = _is_sorted(old)
     told = ""
     with _explained():
-        value = pstructs.psortedmap(records) if ordered else pstructs.pmap(records)
+        value: Any = pstructs.psortedmap(records) if ordered else pstructs.pmap(records)
         if type(old) is type(value) and ordered is _is_sorted(old):
             changes = pstructs.diff(old, value)
             value = pstructs.patch(old, changes)

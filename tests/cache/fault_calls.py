@@ -51,6 +51,17 @@ def saves(value: Any, **options: Any) -> Method:
     return call
 
 
+def builds(kind: str) -> Method:
+    """Entries that fill the memory of the builder twice, and their last values."""
+
+    def call(store: SnapshotStore, known: Known) -> None:
+        pairs = [(n % 3000 * 7919 % 3001, f"{n:0400}") for n in range(5000)]
+        version = store.build(pairs, kind, memory=1 << 20)
+        known[version.number] = dict(pairs)
+
+    return call
+
+
 def undoes(store: SnapshotStore, known: Known) -> None:
     version = store.undo()
     known[version.number] = known[1]
@@ -83,6 +94,8 @@ METHODS: dict[str, Method] = {
     "save": saves(BASE.set(7, "seven")),
     "save large": saves(LARGE, head="side"),
     "save mixed": saves(MIXED, head="new", expected=None),
+    "build": builds("map"),
+    "build sorted": builds("sortedmap"),
     "undo": undoes,
     "load": loads,
     "log": looks,

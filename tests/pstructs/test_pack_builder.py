@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pstructs import m, pmap, pset, psortedmap, pvector
-from pstructs.errors import UnsavableKeyError, UnsavableValueError
+from pstructs.errors import PackError, UnsavableKeyError, UnsavableValueError
 from pstructs.packs import Pack, PackBuilder, PackWriter, dumps
 from support.hostile import colliding_bytes, colliding_strings
 from support.pack_building import build
