@@ -253,7 +253,7 @@ def test_a_file_that_was_cut_is_an_error() -> None:
             builder.spill(file)
         builder.merge(0)
         file.truncate(1000)
-        with pytest.raises(OSError):
+        with pytest.raises(PackError, match=r"can't be read back \(it was cut off\)"):
             builder.finish()
 
 
