@@ -130,7 +130,7 @@ def _save(
     import pstructs
 
     before = store.heads().get(head)
-    old = None if before is None else store.load(before)
+    old: Any = None if before is None else store.load(before)
     if ordered is None:
         ordered = _is_sorted(old)
     told = ""

@@ -275,6 +275,8 @@ def test_an_error_in_a_comparison_comes_out_wherever_it_is_raised(
         fuse += 1 + fuse // 20
     assert raised > 20
     assert [key.n for key in found.root()] == list(range(30))
+    del found
+    assert sum(type(thing) is wilful for thing in gc.get_objects()) == len(keys)
 
 
 def test_a_comparison_that_calls_the_builder_is_refused(
