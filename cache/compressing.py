@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pstructs.cache.collecting import Graph, kept_versions
 from pstructs.cache.opened import OpenStore
-from pstructs.cache.recoding import recode
+from pstructs.cache.recoding import recode, settle
 from pstructs.cache.squeezed import zstandard
 from pstructs.cache.version import Version, VersionName
 
@@ -156,6 +156,7 @@ class Compressing(OpenStore):
         return lambda version: version.number < number
 
     def _recode(self, packs: list[bytes], level: int | None) -> CompressReport:
+        settle(self._folder)  # what could not be taken back when it failed
         sizes = [recode(self._committer, pack, level) for pack in packs]
         done = [size for size in sizes if size is not None]
         return CompressReport(

@@ -20,7 +20,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from fault_methods import CALLS, SCENES, Bench, Call, World
+from fault_methods import CALLS, Bench, Call
+from fault_scenes import SCENES, World
 
 from pstructs import pmap
 from pstructs.cache import SnapshotStore
