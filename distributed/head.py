@@ -29,6 +29,7 @@ from pstructs.distributed.head_actor import Opening
 from pstructs.distributed.head_client import HeadClient
 from pstructs.distributed.head_link import connect, forget
 from pstructs.distributed.head_version import HeadVersion
+from pstructs.distributed.settings import check_settings
 from pstructs.distributed.subscription import Subscription
 from pstructs.errors import (
     HeadBusyError,
@@ -38,7 +39,7 @@ from pstructs.errors import (
 )
 from pstructs.packs import PackWriter
 
-__all__ = ["Head", "HeadVersion", "head"]
+__all__ = ["Head", "HeadVersion", "head", "opened"]
 
 T = TypeVar("T")
 
@@ -397,8 +398,8 @@ def head(
     initial: T | Unset = UNSET,
     *,
     store: str | None = None,
-    durable: Durable = "commit",
-    keep: int = 1000,
+    durable: Durable | None = None,
+    keep: int | None = None,
     validator: Callable[[T], object] | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     merge: bool = False,
@@ -415,10 +416,10 @@ def head(
         Folder of a `SnapshotStore` on this node. Each version is saved there before its writer
         gets an answer, and the head goes on from there when its actor dies or is made anew.
         Without it versions live in the memory of the actor only.
-    durable : {"commit", "group", "none"}
-        As for `SnapshotStore`.
-    keep : int
-        Versions that `open` and `subscribe` can go back to.
+    durable : {"commit", "group", "none"}, optional
+        As for `SnapshotStore`; "commit" by default.
+    keep : int, optional
+        Versions that `open` and `subscribe` can go back to; 1000 by default.
     validator : callable, optional
         Called in the actor with a value that is to become the newest; returns something true to
         accept it.
@@ -436,7 +437,9 @@ def head(
     HeadGoneError
         There is no head of that name, and no `initial`.
     ValueError
-        The head is there, and kept in another store.
+        The head is there, and was made with another `store`, `durable`, `keep` or `validator`
+        than is given here. What is not given is not compared. Validators are told apart by their
+        names, code, and what they capture.
     InvalidValueError
         When the validator refuses `initial`.
     StoreError
@@ -457,11 +460,18 @@ def head(
     3
     >>> stock.end()
     """
-    check_head_name(name)
-    if keep < 1:
-        raise ValueError(f"keep is a number of versions, 1 or more, got {keep}")
+    asked = {"store": store, "durable": durable, "keep": keep, "validator": validator}
+    return opened(Opening.made(name, **asked), asked, initial, timeout, merge)
+
+
+def opened(
+    opening: Opening, asked: dict[str, Any], initial: Any, timeout: float, merge: bool = False
+) -> Head[Any]:
+    """Return a head, made like `opening` if there is none; check that it is as `asked`."""
+    check_head_name(opening.name)
+    if opening.keep < 1:
+        raise ValueError(f"keep is a number of versions, 1 or more, got {opening.keep}")
     image = None if isinstance(initial, Unset) else PackBuffer(PackWriter(initial).image)
-    opening = Opening(name, store, durable, keep, validator)
     link = connect(opening)
     try:
         there = link.about(opening, image, time.monotonic() + timeout)
@@ -470,7 +480,5 @@ def head(
     except Exception:
         forget(link)
         raise
-    if store is not None and there.store != store:
-        kept = f"in the store {there.store!r}" if there.store else "in memory"
-        raise ValueError(f"the head {name!r} is there and kept {kept}, not in {store!r}")
+    check_settings(there, asked)
     return Head(there, timeout, merge)

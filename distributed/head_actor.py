@@ -82,6 +82,11 @@ class Opening:
     validator: Callable[[Any], object] | None = None
     node: str | None = None
 
+    @classmethod
+    def made(cls, name: str, **asked: Any) -> Opening:
+        """As asked; what is None is as by default."""
+        return cls(name, **{field: value for field, value in asked.items() if value is not None})
+
 
 class Write(NamedTuple):
     """What a writer sends: an id, the kind of write, the version it started from, and a pack.

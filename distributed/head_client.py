@@ -92,8 +92,10 @@ class HeadClient:
             write = Write(write_id, kind, *base, PackBuffer(writer.image))
             try:
                 answer: Answer = link.call("write", (write, self._seen_number()), until)
-            except HeadTimeoutError as error:
-                raise HeadTimeoutError(
+            except (HeadTimeoutError, HeadGoneError) as error:
+                if isinstance(error, HeadGoneError) and self._opening.store is None:
+                    raise  # what was written is gone as well
+                raise type(error)(
                     f"{error}. Whether the write {write_id!r} was made is not known: repeat it "
                     f"with using(write_id={write_id!r}) to have it made once",
                     write_id,

@@ -24,7 +24,14 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 from typing import Any
 
-from pstructs.distributed.backend import aside, cluster_of, ray_or_none, say_in_process
+from pstructs.cache.layout import DATABASE
+from pstructs.distributed.backend import (
+    PackLostError,
+    aside,
+    cluster_of,
+    ray_or_none,
+    say_in_process,
+)
 from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.head_actor import HeadActor, Opening
 from pstructs.distributed.head_log import SHORT, Row
@@ -90,23 +97,30 @@ class Link:
     def open(self, row: Row, sent: Iterable[Any], until: float) -> Any:
         """The value of a version, with the packs that came along."""
         for buffer in sent:
-            self.bring(buffer, until)
+            with contextlib.suppress(PackLostError):  # asked for again when it is needed
+                self.bring(buffer, until)
         return self.pack(row.pack, until).root()
 
     def pack(self, key: bytes, until: float | None = None) -> Pack:
         """The pack whose uuid begins with `key`."""
         with self._lock:
             pack = self._packs.get(key[:SHORT])
-        if pack is None:
-            until = time.monotonic() + RESOLVE_SECONDS if until is None else until
+        until = time.monotonic() + RESOLVE_SECONDS if until is None else until
+        while pack is None:  # the actor sends it, or raises
             for buffer in self.call("packs", (key,), until):
-                got = self.bring(buffer, until)
-                if got.uuid.startswith(key):
-                    pack = got
-        assert pack is not None  # the actor sends it, or raises
+                with contextlib.suppress(PackLostError):  # the actor died meanwhile
+                    got = self.bring(buffer, until)
+                    if got.uuid.startswith(key):
+                        pack = got
         return pack
 
     def _received(self, sent: Any, until: float) -> PackBuffer:
+        """The bytes of a pack that came in an answer.
+
+        Raises
+        ------
+        PackLostError
+        """
         return sent  # type: ignore[no-any-return]
 
     def mine(self, pack: Pack) -> bool:
@@ -268,8 +282,12 @@ class ClusterLink(Link):
                 raise error.cause from None
             except errors.RayActorError as error:
                 self._lost(error)
+            except errors.ActorUnschedulableError as error:
+                self._without_node(error)
             except (errors.ObjectLostError, errors.RaySystemError):
                 self._actor = None  # the answer's packs died with the actor
+            except errors.RayError as error:
+                raise HeadError(f"the head {self.opening.name!r}: {error}") from error
             time.sleep(min(pause, max(0.0, until - time.monotonic())))
             pause = min(2 * pause, 0.5)
 
@@ -289,6 +307,29 @@ class ClusterLink(Link):
                 "with store= to have it survive"
             ) from error
         self._actor = None
+
+    def _without_node(self, error: Any) -> None:
+        """The actor is to be on a node that is gone, and the store with it, as far as we know.
+
+        It is made anew when someone says where the store is now, by `head(name, store=...)` on
+        that node. That there is a folder elsewhere says nothing by itself: it may be an old copy.
+        """
+        dead, self._actor = self._actor, None
+        start = self._start_as
+        if start.node is None and os.path.exists(os.path.join(start.store or "", DATABASE)):
+            self._ray.kill(dead)
+            return
+        with contextlib.suppress(ValueError):
+            other = self._ray.get_actor(actor_name(start.name), namespace=NAMESPACE)
+            if other._actor_id != dead._actor_id:  # someone did
+                self._actor = other
+                return
+        forget(self)
+        raise HeadGoneError(
+            f"the node that has the store {start.store!r} of head {start.name!r} has left the "
+            f"cluster. Call head({start.name!r}, store=...) on a node that has the folder: that "
+            "one, started again, or one that the folder was brought to or that shares it"
+        ) from error
 
     def _found(self) -> Any:
         opening = self._start_as
@@ -329,6 +370,10 @@ class ClusterLink(Link):
             got: PackBuffer = aside(lambda: self._ray.get(sent, timeout=left))
         except self._ray.exceptions.GetTimeoutError:
             raise HeadTimeoutError(_late(self.opening.name)) from None
+        except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError) as error:
+            raise PackLostError(f"the head {self.opening.name!r}: {error}") from error
+        except self._ray.exceptions.RayError as error:
+            raise HeadError(f"the head {self.opening.name!r}: {error}") from error
         return got
 
     def end(self) -> None:

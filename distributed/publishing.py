@@ -22,6 +22,7 @@ from pstructs.distributed.backend import (
     PackLostError,
     cluster_of,
     connected,
+    connection,
     ray_or_none,
 )
 from pstructs.distributed.buffers import PackBuffer
@@ -45,6 +46,11 @@ log = logging.getLogger("pstructs.distributed")
 
 FLUSH = 0.5
 """Seconds after which the owner learns what is not needed any more."""
+
+WATCH = 0.1
+"""Seconds after which a reader looks the owner up to learn of its end. That takes 5 ms of a CPU:
+done at once, it made four readers on two CPUs wait 4.1 ms for a map and 5.2 ms for their first
+1,000 lookups instead of 1.5 and 2.6."""
 
 
 def make_reachable(
@@ -192,11 +198,17 @@ def watch_soon(name: str, piece: Piece) -> None:
 
 
 def _watch_by_name(cluster: str, name: str) -> None:
+    before = connection()
+    time.sleep(WATCH)
+    if ray_or_none() is None or connection() is not before:
+        return
     try:
         owner = Owner.attach(name)
         owner.look_up()
         watch(owner)
-    except ShareError as error:  # it has died already, or Ray was shut down
+    except OwnerGoneError:  # meanwhile
+        _send_again(owner)
+    except ShareError as error:
         _watched.pop((cluster, name), None)
         log.debug("not watching an owner: %s", error)
 

@@ -51,7 +51,7 @@ class ResultsActor:
         self._tagged: dict[str, set[bytes]] = {}
         self._bytes = 0
         self._claims: dict[bytes, str] = {}
-        self._heard: dict[str, float] = {}
+        self._heard: OrderedDict[str, float] = OrderedDict()  # last at the end
         self._counts: Counter[str] = Counter()
         # Epochs go on increasing when the actor is started anew, and then all is forgotten.
         self._epoch = time.time_ns() // 1000
@@ -133,13 +133,14 @@ class ResultsActor:
 
     async def news(self, who: str, epoch: int, seconds: float) -> tuple[int, list[bytes]]:
         """What was marked after `epoch`, waiting for it; and that `who` lives."""
-        self._heard[who] = time.monotonic()
+        self._hear(who)
+        seconds = min(seconds, self.lease / 4)
         if epoch == self._epoch and seconds > 0:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)
             await asyncio.wait([waiter], timeout=seconds)
             self._waiting.discard(waiter)
-            self._heard[who] = time.monotonic()
+            self._hear(who)
         if epoch == self._epoch:
             return epoch, []
         oldest = next(iter(self._marks.values()))
@@ -150,10 +151,8 @@ class ResultsActor:
     # ---- claims
     async def claim(self, who: str, key: bytes) -> bool:
         """Let a process be the one that computes `key`, if no living one is."""
-        now = time.monotonic()
-        self._heard[who] = now
-        owner = self._claims.get(key)
-        if owner is not None and now - self._heard.get(owner, 0.0) < self.lease:
+        self._hear(who)
+        if key in self._claims:
             return False
         self._claims[key] = who
         return True
@@ -163,8 +162,19 @@ class ResultsActor:
         if self._claims.get(key) == who:
             del self._claims[key]
 
+    def _hear(self, who: str) -> None:
+        """Note that a process lives, and let those go that were not heard of for a lease."""
+        now = time.monotonic()
+        self._heard[who] = now
+        self._heard.move_to_end(who)
+        while now - self._heard[first := next(iter(self._heard))] > self.lease:
+            self._leave(first)
+
     async def leave(self, who: str) -> None:
         """End all claims of a process that goes."""
+        self._leave(who)
+
+    def _leave(self, who: str) -> None:
         self._heard.pop(who, None)
         for key in [key for key, owner in self._claims.items() if owner == who]:
             del self._claims[key]

@@ -18,7 +18,8 @@ from typing import Any, Generic, Literal, TypeVar
 from pstructs import PMap, PVector, m, pvector
 from pstructs.cache.commit import Durable
 from pstructs.distributed.backend import DEFAULT_TIMEOUT
-from pstructs.distributed.head import Head, head
+from pstructs.distributed.head import Head, opened
+from pstructs.distributed.head_actor import Opening
 from pstructs.distributed.stream_operations import EMPTY, end
 from pstructs.errors import MissedVersionsError, StreamFullError
 
@@ -39,8 +40,8 @@ class Stream(Generic[T]):
     store : str, optional
         Folder of a `SnapshotStore` on this node: appends and commits are saved there before they
         are acknowledged. Without it the stream lives in the memory of its actor.
-    durable : {"commit", "group", "none"}
-        As for `SnapshotStore`.
+    durable : {"commit", "group", "none"}, optional
+        As for `SnapshotStore`; "commit" by default.
     most : int
         Events that may be kept; an append that would exceed it waits, and is refused in the end.
     timeout : float
@@ -73,16 +74,16 @@ class Stream(Generic[T]):
         name: str,
         store: str | None = None,
         *,
-        durable: Durable = "commit",
+        durable: Durable | None = None,
         most: int = 1_000_000,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         if most < 1:
             raise ValueError(f"most is a number of events, 1 or more, got {most}")
         self.most = most
-        self.head: Head[Any] = head(
-            name, EMPTY, store=store, durable=durable, keep=100, timeout=timeout
-        )
+        asked = {"store": store, "durable": durable}
+        opening = Opening.made(name, keep=100, **asked)
+        self.head: Head[Any] = opened(opening, asked, EMPTY, timeout)
         value = self.head.deref()
         if not isinstance(value, PMap) or set(value) != set(EMPTY):
             raise ValueError(

@@ -237,7 +237,20 @@ class HeadError(PstructsError, RuntimeError):
 
 
 class HeadGoneError(HeadError):
-    """There is no such head in the cluster, or it died and its versions with it."""
+    """There is no such head in the cluster: it died, or the node of its store did.
+
+    Attributes
+    ----------
+    write_id : str or None
+        Of a write that may be in the store or not: the same write with this id is made once.
+    """
+
+    def __init__(self, message: str, write_id: str | None = None) -> None:
+        super().__init__(message)
+        self.write_id = write_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.write_id))
 
 
 class HeadBusyError(HeadError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import uuid
@@ -166,3 +167,19 @@ def test_the_death_of_the_actor_costs_the_results_only(cluster: Any, tier: Clust
         cluster.ray.kill(cluster.ray.get_actor(f"tier-{tier.name}", namespace="pstructs"))
         assert cache.get_or_compute("b", lambda: 3) == 3
         assert tier.get(digest("b")) is None or tier.get(digest("b")).value() == 3
+
+
+def test_the_actor_forgets_processes_that_are_gone_and_their_claims() -> None:
+    from pstructs.distributed.results_actor import ResultsActor
+
+    async def run() -> None:
+        actor = ResultsActor(1000, lease=0.05)
+        for i in range(50):
+            assert await actor.claim(f"process {i}", b"key %d" % i)
+            assert not await actor.claim("late", b"key %d" % i)
+        await asyncio.sleep(0.1)
+        assert await actor.claim("last", b"key 0")
+        assert not await actor.claim("last", b"key 0")
+        assert (list(actor._heard), actor._claims) == (["last"], {b"key 0": "last"})
+
+    asyncio.run(run())

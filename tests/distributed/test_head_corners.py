@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 import uuid
@@ -145,3 +146,21 @@ def test_a_head_made_again_takes_the_settings_it_is_made_with(name: str, tmp_pat
     assert h.store == str(tmp_path)
     with pytest.raises(ValueError, match="validator"):
         h.reset(10)
+
+
+def test_settings_that_a_head_was_not_made_with_are_an_error(name: str, tmp_path: Path) -> None:
+    def above(limit: int) -> Any:
+        return lambda n: n > limit
+
+    h = head(name, 5, keep=7, validator=above(3))
+    cloudpickle = pytest.importorskip("ray").cloudpickle
+    same = pickle.loads(cloudpickle.dumps(above(3)))  # as another process has it
+    for asked in ({}, {"keep": 7}, {"validator": same}, {"durable": "commit"}):
+        assert head(name, **asked).value == 5
+    different = [{"keep": 1000}, {"validator": above(4)}, {"validator": print}]
+    different += [{"durable": "none"}, {"store": str(tmp_path)}]
+    for asked in different:
+        with pytest.raises(ValueError, match=f"{next(iter(asked))}=|kept in memory"):
+            head(name, **asked)
+    h.end()
+    assert head(name, 5, keep=1000).value == 5

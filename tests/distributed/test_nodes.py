@@ -46,3 +46,31 @@ def test_a_pack_crosses_once_and_saved_snapshots_outlive_the_node_of_their_publi
     assert result["saved"][0] == result["names"][0] == n
     assert result["derived"][0] == n + 1
     assert max(result[kind][1] for kind in ("saved", "names", "derived")) < 60
+
+
+def test_nodes_that_die_in_mid_swap_and_mid_read_lose_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    rounds = int(os.environ.get("PSTRUCTS_FAULTS", "2"))
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("dying_nodes.py")),
+            str(tmp_path),
+            f"{rounds}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60 + 60 * rounds,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
+    result = json.loads(line)
+    print(line)
+    right = sum(range(20_000))
+    assert result["read"]["saved"] == [right]
+    # What was in no store can be gone with its publisher: that is said, and nothing wrong is read.
+    assert result["read"]["derived"][0] == right
+    assert all("share() again" in error for error in result["read"]["derived"][1:])
+    assert result["acknowledged"] >= 20 * rounds
+    assert result["slowest"] < 40
