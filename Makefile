@@ -13,6 +13,7 @@
 #   make powerloss STATES=20000 disks after a power cut
 #   make rot      FLIPS=1000000 flipped bits
 #   make syscalls every call of a store to the system fails once
+#   make writers  WRITERS=16 COMMITS=1000 processes on one head, and others that collect and read
 #   make faults   FAULTS=50 deaths of owners, heads and workers of shared packs, and of a node
 #   make clean    remove what was built          make distclean    and the environments
 #
@@ -26,6 +27,8 @@ SECONDS ?= 60
 KILLS ?= 10000
 STATES ?= 20000
 FLIPS ?= 1000000
+WRITERS ?= 16
+COMMITS ?= 1000
 FAULTS ?= 50
 BENCH ?= \b1000\W
 ARGS ?=
@@ -46,7 +49,7 @@ C_FILES := $(wildcard pstructs/csrc/*.c pstructs/csrc/*.h)
 PY_FILES := $(wildcard pstructs/*.py pstructs/*.pyi pstructs/_cli/*.py pstructs/interop/*.py cache/*.py distributed/*.py) pstructs/py.typed
 HOUSE := setup.py setup.cfg pyproject.toml
 
-.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults powerloss rot syscalls build clean distclean
+.PHONY: help demo test lint lint-code lint-format lint-types lint-stubs lint-typing format asan small bench bench-html docs fuzz crash faults powerloss rot syscalls writers build clean distclean
 
 help:
 	@sed -n '2,/^$$/s/^#\( \{0,1\}\)//p' Makefile
@@ -197,6 +200,10 @@ rot: $(VENV)/.has-test build
 
 syscalls: $(VENV)/.has-test build
 	PSTRUCTS_STRIDE=1 $(BIN)/python -m pytest $(UNHURRIED) -s tests/cache/test_store_calls.py $(ARGS)
+
+writers: $(VENV)/.has-test build
+	PSTRUCTS_WRITERS=$(WRITERS) PSTRUCTS_COMMITS=$(COMMITS) \
+		$(BIN)/python -m pytest -s tests/cache/test_store_writers.py $(ARGS)
 
 faults: $(VENV)/.has-test build
 	PSTRUCTS_FAULTS=$(FAULTS) PSTRUCTS_NODES=1 PSTRUCTS_SHARED_VERSIONS=10000 \

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pstructs import pmap
 from pstructs.cache import pins
 from pstructs.cache.catalog import seal
-from pstructs.cache.disk import write_fully
+from pstructs.cache.disk import sync_file, sync_folder, write_fully
 from pstructs.cache.expiring import always
 from pstructs.cache.whole import whole_file
 from pstructs.errors import (
     ArchivedVersionError,
     HeldVersionError,
+    PackError,
     StoreDamagedError,
     StorePathError,
 )
@@ -97,6 +98,22 @@ def _check(folder: Folder, con: sqlite3.Connection, versions: Sequence[Version])
             )
 
 
+def _written_before(path: str, digest: bytes) -> bytes | None:
+    """Return the uuid of the very same archive, which a call that was killed has written.
+
+    None: there is none, or the file is another one.
+    """
+    try:
+        pack = Pack.from_file(path, trusted=False)
+    except (OSError, PackError):
+        return None
+    if pack.root_digest != digest:
+        return None
+    sync_file(path)
+    sync_folder(os.path.dirname(path))
+    return pack.uuid
+
+
 def archive(folder: Folder, committer: Committer, versions: Sequence[Version], path: str) -> None:
     """Write the values of versions into a file, then give them up; see `SnapshotStore.archive`."""
     with folder.using():
@@ -108,20 +125,25 @@ def archive(folder: Folder, committer: Committer, versions: Sequence[Version], p
         }
         rows = {v.id: {**asdict(v), "parents": list(v.parents)} for v in versions}
         writer = PackWriter({MARK: 1, "versions": pmap(rows), "values": pmap(values)})
-        with whole_file(path) as out:
-            write_fully(out, writer.image)
+        before = _written_before(path, writer.root_digest)
+        uuid = writer.uuid if before is None else before
+        if before is None:
+            with whole_file(path) as out:
+                write_fully(out, writer.image)
         try:
             with committer.transaction() as con:
                 _check(folder, con, versions)
                 for version in versions:
                     pins.expire(folder.catalog, con, version.number, f"archived in {path}")
-                    row = (version.number, writer.uuid, path)
+                    row = (version.number, uuid, path)
                     con.execute(
                         "INSERT INTO pstructs_archived VALUES (?, ?, ?, ?)",
                         (*row, seal(folder.catalog.store, "archived", *row)),
                     )
         except BaseException:
-            if committer.poison is None:  # else the versions may be archived after all
+            if (
+                before is None and committer.poison is None
+            ):  # else the versions may be archived after all
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             raise

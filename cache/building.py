@@ -175,8 +175,12 @@ class Building(Saving):
             if builder.runs:
                 builder.sort()
                 pack.spill(builder.spill)
-            builder.merge(memory // 2)
-            while builder.grow(BATCH):
+            more = True
+            with folder.errors:
+                builder.merge(memory // 2)
+            while more:
+                with folder.errors:  # of the disk that the runs are read from
+                    more = builder.grow(BATCH)
                 tell(builder.taken, builder.count)
             header = builder.finish()
             tell(builder.taken, builder.count)

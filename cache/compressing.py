@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pstructs.cache.collecting import Graph, kept_versions
 from pstructs.cache.opened import OpenStore, Progress
-from pstructs.cache.recoding import recode
+from pstructs.cache.recoding import recode, settle
 from pstructs.cache.squeezed import zstandard
 from pstructs.cache.version import Version, VersionName
 
@@ -173,6 +173,7 @@ class Compressing(OpenStore):
     def _recode(
         self, packs: list[bytes], level: int | None, progress: Progress | None
     ) -> CompressReport:
+        settle(self._folder)  # what could not be taken back when it failed
         done = []
         for count, pack in enumerate(packs, 1):
             sizes = recode(self._committer, pack, level)

@@ -308,7 +308,7 @@ class Keeping(OpenStore):
             As `expire(policy, dry_run=True).expired` gives them. Versions at heads, with tags,
             pins or holds have to stay.
         path : str or os.PathLike
-            A file that does not exist yet.
+            A file that does not exist yet; or this very archive, from a call that was killed.
 
         Raises
         ------

@@ -20,7 +20,7 @@ from pstructs.cache.merges import OnConflict, merge_values
 from pstructs.cache.reading import Reading
 from pstructs.cache.saving import Saving
 from pstructs.cache.version import Version, VersionName, check_head_name
-from pstructs.errors import HeadMovedError, MissingVersionError, WriteIdError
+from pstructs.errors import ExpiredVersionError, HeadMovedError, MissingVersionError, WriteIdError
 
 __all__ = ["Merging", "Transaction"]
 
@@ -319,10 +319,14 @@ class Merging(Saving, Reading):
             done = self._done(head, write_id)
             if done is not None:
                 return done
+            at = self._at(head, default)
             try:
-                return attempt(self._at(head, default))
-            except (HeadMovedError, WriteIdError) as error:
+                return attempt(at)
+            except (HeadMovedError, WriteIdError, ExpiredVersionError) as error:
                 if isinstance(error, WriteIdError) and self._done(head, write_id) is None:
+                    raise
+                # where the head was can expire as soon as it has moved on
+                if isinstance(error, ExpiredVersionError) and self._at(head, default) == at:
                     raise
                 if tried >= retries:
                     raise
@@ -391,8 +395,9 @@ class Transaction:
         self.version: Version | None = None
 
     def __enter__(self) -> Self:
-        self.base = self._store._at(self._head, self._default)
-        self._start = self._default if self.base is None else self._store._load(self.base)
+        with self._store._one_state():
+            self.base = self._store._at(self._head, self._default)
+            self._start = self._default if self.base is None else self._store._load(self.base)
         self.value, self.version = self._start, None
         return self
 

@@ -74,8 +74,7 @@ class Reading(OpenStore):
         ...     store.load("main~2")["n"], store.load(2)["n"]
         (1, 2)
         """
-        self._con()
-        with self._folder.using():
+        with self._one_state():  # else a head could move on, and where it was expire
             return self._value(self.version(version))
 
     def _load(self, found: Version) -> Any:

@@ -39,6 +39,7 @@ from pstructs.errors import (
     MissingPackError,
     PackError,
     StoreClosedError,
+    StoreDamagedError,
     StoreError,
     TagMovedError,
 )
@@ -107,10 +108,15 @@ class Incoming:
             os.close(lock)
 
     def _sweep(self) -> None:
-        """Remove what nobody has come back for."""
+        """Remove what nobody has come back for, and what is part of the store by now."""
         for entry in os.scandir(self.path):
-            old = entry.stat().st_mtime < time.time() - STALE_SECONDS
-            if entry.name.endswith(".part") or (entry.name.endswith(".pack") and old):
+            stem, _, kind = entry.name.rpartition(".")
+            gone = kind == "part"
+            if kind == "pack":
+                gone = entry.stat().st_mtime < time.time() - STALE_SECONDS
+                with contextlib.suppress(ValueError, StoreDamagedError):
+                    gone = gone or self.folder.where(bytes.fromhex(stem)) is not None
+            if gone:
                 os.unlink(entry.path)
 
     def file(self, uuid: bytes) -> str:

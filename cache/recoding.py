@@ -9,7 +9,8 @@ that is what counts. A row in a journal says that there may be both:
              -> the file that is not named goes, then the row
 
 `settle` is the last step, and also what takes back the first ones: whatever happened, it removes
-the file that the catalog does not name. When the owner died, whoever opens the store next does it.
+the file that the catalog does not name. When the owner died, or its disk did not let it, whoever
+opens the store next does it.
 Who has the old file mapped keeps it; who was about to open it looks again (`Folder.fetch`).
 """
 
@@ -40,6 +41,7 @@ SCHEMA = (
 _FILENAME = "SELECT filename FROM Cache WHERE key = ?"
 _MINE = "SELECT 1 FROM pstructs_recoding WHERE pack = ? AND owner = ?"
 _RENAME = "UPDATE Cache SET filename = ? WHERE key = ? AND filename = ?"
+_at_work: dict[tuple[str, bytes], object] = {}  # what threads replace: store and pack, and by whom
 _PENDING = "SELECT 1 FROM pstructs_pending WHERE pack = ?"
 
 
@@ -57,9 +59,12 @@ def _settle(folder: Folder, con: sqlite3.Connection, pack: bytes) -> bool:
     forms = folder.disk.forms(pack)
     row = con.execute(_FILENAME, (pack,)).fetchone()
     if row is not None:
-        if row[0] not in forms or not os.path.exists(forms[row[0]]):
+        if row[0] not in forms:
             return False
-        del forms[row[0]]
+        try:
+            os.stat(forms.pop(row[0]))
+        except FileNotFoundError:
+            return False
     elif con.execute(_PENDING, (pack,)).fetchone():  # a transfer is bringing it back
         del forms[folder.disk.filename(pack)[0]]
     for path in forms.values():
@@ -69,13 +74,20 @@ def _settle(folder: Folder, con: sqlite3.Connection, pack: bytes) -> bool:
 
 
 def settle(folder: Folder, mine: bytes | None = None) -> None:
-    """Leave one file of each pack that this process, for `mine`, or a dead one was replacing."""
+    """Leave one file of each pack that nobody replaces any more, or this thread, for `mine`."""
     with folder.errors:
         if not folder.con.execute("SELECT 1 FROM pstructs_recoding LIMIT 1").fetchone():
             return
     with folder.transaction(sync=True) as con:
         rows = con.execute("SELECT pack, owner, lease FROM pstructs_recoding").fetchall()
-        todo = [pack for pack, who, lease in rows if pack == mine or is_dead(who, lease)]
+        me = owner()
+        todo = [
+            pack
+            for pack, who, lease in rows
+            if pack == mine
+            or is_dead(who, lease)
+            or (who == me and (folder.path, pack) not in _at_work)
+        ]
         done = [pack for pack in todo if _settle(folder, con, pack)]
         sync_folder(os.path.join(folder.path, PACK_FOLDER))
         for pack in done:
@@ -115,40 +127,49 @@ def recode(committer: Committer, key: bytes, level: int | None) -> tuple[int, in
     -----
     The commit is synced whatever the store's durability is: it is about versions of long ago.
     """
-    folder = committer.folder
-    with committer.guard():
-        found = folder.where(key)
-        if found is None or not isinstance(found[1], str if level is not None else Squeezed):
+    folder, me = committer.folder, object()
+    work = folder.path, key
+    if _at_work.setdefault(work, me) is not me:
+        return None
+    try:
+        with committer.guard():
+            return _recode(folder, key, level)
+    finally:
+        del _at_work[work]
+
+
+def _recode(folder: Folder, key: bytes, level: int | None) -> tuple[int, int] | None:
+    found = folder.where(key)
+    if found is None or not isinstance(found[1], str if level is not None else Squeezed):
+        return None
+    place = found[1]
+    assert not isinstance(place, bytes)
+    image = _image(folder, place, key)
+    plain, squeezed = folder.disk.forms(key).items()
+    (old, old_path), (new, path) = (plain, squeezed) if level else (squeezed, plain)
+    with folder.transaction(sync=False) as con:
+        if con.execute(_FILENAME, (key,)).fetchone() != (old,) or not claim(con, key):
             return None
-        place = found[1]
-        assert not isinstance(place, bytes)
-        image = _image(folder, place, key)
-        plain, squeezed = folder.disk.forms(key).items()
-        (old, old_path), (new, path) = (plain, squeezed) if level else (squeezed, plain)
-        with folder.transaction(sync=False) as con:
-            if con.execute(_FILENAME, (key,)).fetchone() != (old,) or not claim(con, key):
-                return None
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # it is nobody's: the catalog names the other one
-            before = os.path.getsize(old_path)
-            _write(folder, path, image, level)
-            after = os.path.getsize(path)
-            if level is None or after < before:
-                with folder.transaction(sync=True) as con:
-                    if not con.execute(_MINE, (key, owner())).fetchone():
-                        raise StoreError(
-                            f"{folder.path}: this took so long that another process took its "
-                            "owner for dead; nothing was changed. Try again"
-                        )
-                    changed = con.execute(_RENAME, (new, key, old)).rowcount == 1
-            else:
-                changed = False
-        except (StoreClosedError, SyncError):
-            raise  # it can't be known what is on the disk: the next opening will see
-        except BaseException:
-            with contextlib.suppress(StoreError, OSError):
-                settle(folder, key)
-            raise
-        settle(folder, key)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # it is nobody's: the catalog names the other one
+        before = os.path.getsize(old_path)
+        _write(folder, path, image, level)
+        after = os.path.getsize(path)
+        changed = False
+        if level is None or after < before:
+            with folder.transaction(sync=True) as con:
+                if not con.execute(_MINE, (key, owner())).fetchone():
+                    raise StoreError(
+                        f"{folder.path}: this took so long that another process took its "
+                        "owner for dead; nothing was changed. Try again"
+                    )
+                changed = con.execute(_RENAME, (new, key, old)).rowcount == 1
+    except (StoreClosedError, SyncError):
+        raise  # it can't be known what is on the disk: the next opening will see
+    except BaseException:
+        with contextlib.suppress(StoreError, OSError):
+            settle(folder, key)
+        raise
+    settle(folder, key)
     return (before, after) if changed else None

@@ -16,10 +16,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from pstructs.cache.disk import write_fully
 from pstructs.cache.folder import SHORT_BYTES, Folder
 from pstructs.cache.portable import (
     check_names,
@@ -43,6 +43,7 @@ from pstructs.cache.sources import (
     plan,
 )
 from pstructs.cache.version import Version
+from pstructs.cache.whole import whole_file
 from pstructs.errors import (
     DamagedExportError,
     FutureStoreError,
@@ -167,22 +168,16 @@ class RemoteFolder:
     def _write(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write an object; where a file could be seen half written it gets its name at the end."""
         place = self._place(name)
-        local = "file" in self._protocols()
-        part = f"{place}.{secrets.token_hex(4)}.part" if local else place
         with self._explained():
-            if local:
-                self.fs.makedirs(part.rpartition("/")[0], exist_ok=True)
-            try:
-                with self.fs.open(part, "wb") as out:
+            if "file" in self._protocols():
+                self.fs.makedirs(place.rpartition("/")[0], exist_ok=True)
+                with whole_file(place, overwrite=True, wait=True) as file:
                     for chunk in chunks:
-                        out.write(chunk)
-                if local:
-                    self.fs.mv(part, place)
-            except BaseException:
-                if local:
-                    with contextlib.suppress(OSError):
-                        self.fs.rm_file(part)
-                raise
+                        write_fully(file, chunk)
+                return
+            with self.fs.open(place, "wb") as out:
+                for chunk in chunks:
+                    out.write(chunk)
 
     def _protocols(self) -> tuple[str, ...]:
         found = self.fs.protocol

@@ -290,6 +290,7 @@ class _Repair:
                         self._insert(con, info)
                 for uuid in files:
                     pending.drop(con, uuid)
+                    recoding.claim(con, uuid)  # someone may have settled it meanwhile
                 for version in rows:
                     con.execute("DELETE FROM pstructs_version WHERE number = ?", (version.number,))
                     self.catalog.receive(con, version, version.number)

@@ -24,7 +24,7 @@ PART = ".pstructs-part"
 
 
 @contextlib.contextmanager
-def whole_file(path: str, *, overwrite: bool = False) -> Iterator[FileIO]:
+def whole_file(path: str, *, overwrite: bool = False, wait: bool = False) -> Iterator[FileIO]:
     """Give out a file to write, unbuffered; at the end it is on the disk and has its name.
 
     Parameters
@@ -32,6 +32,8 @@ def whole_file(path: str, *, overwrite: bool = False) -> Iterator[FileIO]:
     path : str
     overwrite : bool
         Whether a file of that name may be replaced.
+    wait : bool
+        Whether to wait for somebody else who is writing a file of that name.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def whole_file(path: str, *, overwrite: bool = False) -> Iterator[FileIO]:
         raise _taken(path)
     part = path + PART
     try:
-        with FileIO(_locked(part, path), "w") as out:
+        with FileIO(_locked(part, path, wait), "w") as out:
             try:
                 yield out
                 os.fsync(out.fileno())
@@ -75,13 +77,13 @@ def whole_file(path: str, *, overwrite: bool = False) -> Iterator[FileIO]:
         raise kind(error.errno or errno.EIO, problem, path) from error
 
 
-def _locked(part: str, path: str) -> int:
+def _locked(part: str, path: str, wait: bool) -> int:
     """Return the file `part`, empty, and locked until it is closed."""
     while True:
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise StoreBusyError(
                     f"{path}: somebody else is writing a file of this name; choose another one"

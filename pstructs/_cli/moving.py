@@ -61,7 +61,7 @@ def repair_store(store: Path, source: str) -> None:
     console = screen.out()
     console.print(
         f"Repaired {count(len(report.packs), 'pack')} and "
-        f"{count(len(report.versions), 'version')}.",
+        f"{count(len({*report.versions, *report.moved}), 'version')}.",
         markup=False,
     )
     if report.problems:

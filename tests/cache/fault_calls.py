@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import itertools
 import logging
 import os
 import random
@@ -20,7 +21,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from fault_methods import CALLS, SCENES, Bench, Call, World
+from fault_methods import CALLS, Bench, Call
+from fault_scenes import SCENES, World
 
 from pstructs import pmap
 from pstructs.cache import SnapshotStore
@@ -128,6 +130,10 @@ def main() -> None:
     shim = Shim(os.path.join(work, "copy"))
     samples: dict[str, tuple[Path, World]] = {}
     total = 0
+    # each kind by itself, or one of them at random at each place
+    each = stride < len(KINDS)
+    step = stride if each else stride // len(KINDS)
+    ways = [[kind] for kind in KINDS] if each else [list(KINDS)]
     for call in [Call("open close", "plain", opens), *CALLS]:
         if wanted and not wanted & set(call.name.split()):
             continue
@@ -139,16 +145,16 @@ def main() -> None:
             gc.freeze()  # what collections have no need to look at again
         tried: dict[str, int] = {}
         outcomes: dict[str, int] = {}
-        for kind in KINDS:
-            for durable in call.durables:
-                nth = 1 + rng.randrange(stride)
-                while True:
-                    fired, raised = attempt(shim, *samples[call.scene], call, kind, nth, durable)
-                    if not fired:
-                        break
-                    tried[fired] = tried.get(fired, 0) + 1
-                    outcomes[raised or "went on"] = outcomes.get(raised or "went on", 0) + 1
-                    nth += stride
+        for kinds, durable in itertools.product(ways, call.durables):
+            nth = 1 + rng.randrange(step)
+            while True:
+                kind = rng.choice(kinds)
+                fired, raised = attempt(shim, *samples[call.scene], call, kind, nth, durable)
+                if not fired:
+                    break
+                tried[fired] = tried.get(fired, 0) + 1
+                outcomes[raised or "went on"] = outcomes.get(raised or "went on", 0) + 1
+                nth += step
         total += sum(tried.values())
         text = f"{sum(tried.values())} failures in {tried}: {outcomes}"
         print(f"{call.name} ({call.scene}): {text}", flush=True)
