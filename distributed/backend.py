@@ -53,9 +53,12 @@ class OwnerGoneError(PackLostError):
     ----------
     owner : str
         Its name, where it is known.
+    actor_id : str or None
+        Which actor of that name it was.
     """
 
     owner: str = ""
+    actor_id: str | None = None
 
 
 def ray_or_none() -> Any:

@@ -80,9 +80,10 @@ class PackOwner:
         self._sizes[ref.binary()] = nbytes
         self._put += nbytes
         if process is not None:
-            name = ray.get_runtime_context().get_actor_name()
+            here = ray.get_runtime_context()
+            name, actor_id = here.get_actor_name(), here.get_actor_id()
             self._kept[uuid] = (
-                [(uuid, nbytes, bool(pack.imports), None, ref, name, store, ())],
+                [(uuid, nbytes, bool(pack.imports), None, ref, name, actor_id, store, ())],
                 {process},
             )
         return ref
@@ -248,7 +249,7 @@ class Owner:
             return aside(work)
         except OwnerGoneError as gone:
             self.forget()
-            gone.owner = self.name
+            gone.owner, gone.actor_id = self.name, self.actor_id
             raise
 
     def tell(self, method: str, *args: Any) -> Any:
