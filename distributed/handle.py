@@ -342,7 +342,7 @@ def _share(value: T, timeout: float) -> Handle[T]:
     else:
         writer.adopt(piece.open(timeout))
     handle: Handle[T] = Handle(piece.uuid, name, origin=written.origin, piece=piece)
-    _SHARED.add(value, handle)
+    _SHARED.add(value, handle, written.held)
     return handle
 
 
@@ -350,15 +350,16 @@ class _Shared:
     """The handle of each living collection that this process shared or opened, by identity."""
 
     def __init__(self) -> None:
-        self._handles: dict[int, tuple[weakref.ref[Any], Handle[Any]]] = {}
+        self._handles: dict[int, tuple[weakref.ref[Any], Handle[Any], Any]] = {}
         self._lock = threading.RLock()  # a weak reference may die while it is held
 
     def get(self, value: Any) -> Handle[Any] | None:
         with self._lock:
-            ref, handle = self._handles.get(id(value), (None, None))
+            ref, handle, _ = self._handles.get(id(value), (None, None, None))
             return handle if ref is not None and ref() is value else None
 
-    def add(self, value: Any, handle: Handle[Any]) -> None:
+    def add(self, value: Any, handle: Handle[Any], held: Any = None) -> None:
+        """Remember a handle, and keep what is `held` as long as the value lives."""
         key = id(value)
 
         def gone(ref: weakref.ref[Any]) -> None:
@@ -371,11 +372,11 @@ class _Shared:
         except TypeError:  # a list or dict of collections: published anew each time
             return
         with self._lock:
-            self._handles[key] = ref, handle
+            self._handles[key] = ref, handle, held
 
     def drop(self, uuid: bytes) -> None:
         with self._lock:
-            for key in [k for k, (_, h) in self._handles.items() if h.uuid == uuid]:
+            for key in [k for k, (_, h, _) in self._handles.items() if h.uuid == uuid]:
                 del self._handles[key]
 
 

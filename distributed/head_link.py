@@ -36,6 +36,7 @@ from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.head_actor import HeadActor, Opening
 from pstructs.distributed.head_log import SHORT, Row
 from pstructs.distributed.owner import NAMESPACE
+from pstructs.distributed.pieces import PackSource
 from pstructs.errors import HeadError, HeadGoneError, HeadTimeoutError
 from pstructs.packs import Pack
 
@@ -48,7 +49,7 @@ OPEN_BYTES = 8_000_000
 """Bytes of small packs that a process keeps open for the next version to point into."""
 
 
-class Link:
+class Link(PackSource):
     """A connection to one head."""
 
     def __init__(self, opening: Opening) -> None:

@@ -38,7 +38,17 @@ from pstructs.distributed.opened import OPEN_PACKS
 from pstructs.errors import PackError, ShareError, StoreError
 from pstructs.packs import Pack
 
-__all__ = ["DROPS", "PIECES", "SMALL", "Piece", "StoredPack", "arrived", "closure", "departing"]
+__all__ = [
+    "DROPS",
+    "PIECES",
+    "SMALL",
+    "PackSource",
+    "Piece",
+    "StoredPack",
+    "arrived",
+    "closure",
+    "departing",
+]
 
 SMALL = 65_536
 """Bytes below which a pack travels in handles instead of being an object of its own.
@@ -172,6 +182,10 @@ class Piece:
             "first."
         )
 
+    def twin(self, pack: Pack) -> Pack:
+        """Open the bytes of a pack that is open in another way, as this piece's."""
+        return OPEN_PACKS.get(self.uuid) or self._attach(memoryview(pack))
+
     def open_published(self, timeout: float) -> Pack:
         """Return the pack that was put just now, and look nowhere else.
 
@@ -258,6 +272,14 @@ class Piece:
         self.store = self.store or other.store
         for short, piece in other.imports.items():
             self.imports.setdefault(short, piece)
+
+
+class PackSource:
+    """Who has opened packs that are no pieces, and can get those that they point into."""
+
+    def pack(self, key: bytes, until: float | None = None) -> Pack:
+        """The pack whose uuid begins with `key`."""
+        raise NotImplementedError
 
 
 class StoredPack:
