@@ -196,8 +196,8 @@ class _RayTasks:
         except self._ray.exceptions.RayError as error:
             raise ShareError(
                 f"a part of the work could not be done, also when Ray tried again: {error}. See "
-                "whether nodes or workers die, of too little memory for instance; more partitions= "
-                "need less at a time"
+                "whether nodes or workers die, of too little memory for instance; more "
+                "partitions= need less at a time"
             ) from error
         return taken
 

@@ -22,6 +22,7 @@ class Cluster:
 
     def __init__(self, ray: Any) -> None:
         self.ray = ray
+        self._spare: Any = None  # starts while a test goes on
 
     def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Run a function as a task and return its result."""
@@ -31,11 +32,14 @@ class Cluster:
     def run_in_new_worker(self, function: Any, *args: Any) -> Any:
         """Run a function in a process that has not opened anything."""
         self.by_value(function)
-        new = self.ray.remote(num_cpus=0)(Runner).remote()
+        new, self._spare = self._spare or self.new_worker(), self.new_worker()
         try:
             return self.get(new.run.remote(function, *args))
         finally:
             self.ray.kill(new)
+
+    def new_worker(self) -> Any:
+        return self.ray.remote(num_cpus=0)(Runner).remote()
 
     def by_value(self, function: Any) -> None:
         """Let the code of a test module travel, since workers can't import it."""

@@ -25,7 +25,7 @@ def complaint(handle: Any) -> str:
     """In a worker of its own: what opening says, without waiting long for others to help."""
     from pstructs.distributed import owner
 
-    owner.RECOVERY = 3.0
+    owner.RECOVERY = 1.0
     try:
         return f"no error, but {len(handle.open(timeout=10))}"
     except ShareError as error:

@@ -20,7 +20,7 @@ from pstructs.distributed.owner import Owner
 
 pytestmark = pytest.mark.ray
 
-ROUNDS = int(os.environ.get("PSTRUCTS_FAULTS", "3"))
+ROUNDS = int(os.environ.get("PSTRUCTS_FAULTS", "2"))
 N = 20_000
 LIMIT = 30.0
 
