@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
+import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -96,6 +101,41 @@ def cluster() -> Iterator[Cluster]:
         yield Cluster(ray)
     finally:
         ray.shutdown()
+
+
+def run_script(name: str, *args: str) -> Any:
+    """Run a script of this folder; what its last line says in JSON."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name(name)), *args],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scripts(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, ...], Future[Any]]]:
+    """What the scripts say that tests are marked with: one runs beside the tests at a time.
+
+    They start clusters of their own, which is waiting for the most part.
+    """
+    marks = [item.get_closest_marker("script") for item in request.session.items]
+    there = importlib.util.find_spec("ray") is not None
+    wanted = [mark.args for mark in marks if mark is not None and there]
+    with ThreadPoolExecutor(1) as pool:
+        yield {script: pool.submit(run_script, *script) for script in wanted}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def script(request: pytest.FixtureRequest, scripts: dict[tuple[str, ...], Future[Any]]) -> Any:
+    """What the script says that the test is marked with."""
+    pytest.importorskip("ray")
+    mark = request.node.get_closest_marker("script")
+    return scripts[mark.args].result(timeout=600)
 
 
 @pytest.fixture
