@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pstructs import pmap
 from pstructs.cache import pins
 from pstructs.cache.catalog import seal
-from pstructs.cache.disk import SyncError, sync_folder
+from pstructs.cache.disk import write_fully
 from pstructs.cache.expiring import always
+from pstructs.cache.whole import whole_file
 from pstructs.errors import (
     ArchivedVersionError,
     HeldVersionError,
@@ -39,7 +40,15 @@ if TYPE_CHECKING:
     from pstructs.cache.folder import Folder
     from pstructs.cache.version import Version
 
-__all__ = ["SCHEMA", "archive", "archived", "archives_of", "attach", "read_archived"]
+__all__ = [
+    "SCHEMA",
+    "archive",
+    "archived",
+    "archives_of",
+    "attach",
+    "open_archive",
+    "read_archived",
+]
 
 SCHEMA = (
     "CREATE TABLE pstructs_archived"
@@ -76,31 +85,6 @@ def archives_of(folder: Folder, con: sqlite3.Connection) -> list[Archived]:
 
 
 # ---- writing
-def _write(path: str, image: memoryview) -> None:
-    """Write a file that was not there, whole or not at all."""
-    part = f"{path}.{os.urandom(4).hex()}.part"
-    try:
-        with open(part, "xb", buffering=0) as out:
-            done = 0
-            while done < len(image):
-                done += out.write(image[done:])
-            try:
-                os.fsync(out.fileno())
-            except OSError as error:
-                text = f"sync of an archive failed: {error.strerror}"
-                raise SyncError(error.errno, text, part) from error
-        try:
-            os.link(part, path)  # unlike rename, never onto a file that is there
-        except FileExistsError:
-            raise StorePathError(
-                errno.EEXIST, "there is a file already; choose a new name for the archive", path
-            ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-    sync_folder(os.path.dirname(path))
-
-
 def _check(folder: Folder, con: sqlite3.Connection, versions: Sequence[Version]) -> None:
     """Raise unless all these may leave the store."""
     reasons = always(folder, con)
@@ -124,8 +108,8 @@ def archive(folder: Folder, committer: Committer, versions: Sequence[Version], p
         }
         rows = {v.id: {**asdict(v), "parents": list(v.parents)} for v in versions}
         writer = PackWriter({MARK: 1, "versions": pmap(rows), "values": pmap(values)})
-        with committer.guard():
-            _write(path, writer.image)
+        with whole_file(path) as out:
+            write_fully(out, writer.image)
         try:
             with committer.transaction() as con:
                 _check(folder, con, versions)
@@ -144,20 +128,32 @@ def archive(folder: Folder, committer: Committer, versions: Sequence[Version], p
 
 
 # ---- reading
-def attach(folder: Folder, path: str, trusted: bool) -> int:
-    """Let `read_archived` look into an archive; return how many versions it holds."""
-    with folder.errors:
-        try:
-            pack = Pack.from_file(path, trusted=trusted)
-        except FileNotFoundError as error:
-            raise StorePathError(errno.ENOENT, "there is no such archive", path) from error
-        root = pack.root()
+def open_archive(path: str, trusted: bool) -> Pack:
+    """Return the pack that an archive is.
+
+    Raises
+    ------
+    StorePathError
+        When there is none.
+    """
+    try:
+        pack = Pack.from_file(path, trusted=trusted)
+    except FileNotFoundError as error:
+        raise StorePathError(errno.ENOENT, "there is no such archive", path) from error
+    root = pack.root()
     if not isinstance(root, dict) or root.get(MARK) != 1:
         raise StorePathError(
             errno.EINVAL, "the file is a pack, but no archive that this version can read", path
         )
-    folder.archives[pack.uuid] = pack
-    return len(root["versions"])
+    return pack
+
+
+def attach(folder: Folder, path: str, trusted: bool) -> int:
+    """Let `read_archived` look into an archive; return how many versions it holds."""
+    with folder.errors:
+        pack = open_archive(path, trusted)
+        folder.archives[pack.uuid] = pack
+        return len(pack.root()["versions"])
 
 
 def read_archived(folder: Folder, version: Version, where: Archived) -> Any:

@@ -12,18 +12,16 @@ and who takes versions out of it checks them and their packs again (receiving.py
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import secrets
 import struct
 from collections.abc import Iterable, Iterator
 from io import FileIO
 from types import TracebackType
 from typing import Any, Final, Self
 
-from pstructs.cache.disk import sync_folder
+from pstructs.cache.disk import write_fully
 from pstructs.cache.folder import SHORT_BYTES
 from pstructs.cache.portable import (
     check_ids,
@@ -36,6 +34,7 @@ from pstructs.cache.portable import (
 )
 from pstructs.cache.sources import CHUNK, PackInfo, Source
 from pstructs.cache.version import Version
+from pstructs.cache.whole import whole_file
 from pstructs.errors import DamagedExportError, FutureStoreError, StorePathError
 
 __all__ = ["Bundle", "write_bundle"]
@@ -62,9 +61,7 @@ class _Writer:
         self.out, self.whole, self.nbytes = out, _hasher(), 0
 
     def write(self, data: bytes) -> None:
-        done, view = 0, memoryview(data)
-        while done < len(view):
-            done += self.out.write(view[done:])
+        write_fully(self.out, data)
         self.whole.update(data)
         self.nbytes += len(data)
 
@@ -107,53 +104,32 @@ def write_bundle(
 
     Raises
     ------
-    StorePathError
-        When there is a file of that name, or the path can't be written.
+    StorePathError, StoreFullError, StoreBusyError
+        When there is a file of that name, or it can't be written.
     """
-    if os.path.lexists(path) and not overwrite:
-        raise StorePathError(
-            errno.EEXIST, "the file is there already; choose another name, or overwrite=True", path
-        )
-    part = f"{path}.{secrets.token_hex(4)}.part"
-    try:
-        out = open(part, "xb", buffering=0)  # noqa: SIM115
-    except OSError as error:
-        raise StorePathError(error.errno, f"can't be written: {error.strerror}", path) from error
-    try:
-        with out:
-            writer = _Writer(out)
-            writer.write(MAGIC)
-            said = {
-                "format": FORMAT,
-                "heads": dict(source.heads),
-                "tags": dict(source.tags),
-                "needs": needs,
-            }
-            writer.text(HEAD, json.dumps(said, separators=(",", ":")).encode())
-            for info in packs:
-                writer.part(PACK, info.nbytes, source.chunks(info.uuid))
-            rows: list[bytes] = []
-            size = 0
-            for line in rows_of(source):
-                rows.append(line)
-                size += len(rows[-1])
-                if size >= _ROWS_BYTES:
-                    writer.text(ROWS, b"".join(rows))
-                    rows, size = [], 0
-            if rows:
+    with whole_file(path, overwrite=overwrite) as out:
+        writer = _Writer(out)
+        writer.write(MAGIC)
+        said = {
+            "format": FORMAT,
+            "heads": dict(source.heads),
+            "tags": dict(source.tags),
+            "needs": needs,
+        }
+        writer.text(HEAD, json.dumps(said, separators=(",", ":")).encode())
+        for info in packs:
+            writer.part(PACK, info.nbytes, source.chunks(info.uuid))
+        rows: list[bytes] = []
+        size = 0
+        for line in rows_of(source):
+            rows.append(line)
+            size += len(rows[-1])
+            if size >= _ROWS_BYTES:
                 writer.text(ROWS, b"".join(rows))
-            writer.text(END, writer.whole.digest())
-            os.fsync(out.fileno())
-        if overwrite:
-            os.replace(part, path)
-        else:
-            os.link(part, path)  # fails where another one came first
-            os.unlink(part)
-        sync_folder(os.path.dirname(path) or ".")
-    except BaseException:
-        if os.path.lexists(part):
-            os.unlink(part)
-        raise
+                rows, size = [], 0
+        if rows:
+            writer.text(ROWS, b"".join(rows))
+        writer.text(END, writer.whole.digest())
     return writer.nbytes
 
 

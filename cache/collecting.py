@@ -209,11 +209,19 @@ def finish(folder: Folder, *, sync: bool) -> None:
 def revive(folder: Folder, con: sqlite3.Connection, packs: Iterable[bytes]) -> None:
     """Take what these packs need out of the journal again, in the caller's transaction.
 
-    For a transfer, which needs packs that the store had retired by then.
+    For a build, which holds a lease since before it pointed into them: so they are all there.
+
+    Parameters
+    ----------
+    packs : iterable of bytes
+        Uuids, or their first 8 bytes.
     """
-    gone = {row.pack for row in retired.retired(folder.catalog, con)}
-    for pack in Graph(folder).reach(packs) & gone if gone else ():
-        retired.forget(con, pack)
+    gone = {row.pack[:SHORT_BYTES]: row.pack for row in retired.retired(folder.catalog, con)}
+    again = [short for pack in packs if (short := pack[:SHORT_BYTES]) in gone]
+    # what is not in the journal imports nothing that is
+    for pack in Graph(folder).reach(again):
+        if pack[:SHORT_BYTES] in gone:
+            retired.forget(con, pack)
 
 
 def collect(folder: Folder, committer: Committer, grace: int) -> CollectReport:

@@ -22,15 +22,25 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from pstructs.cache import pending
+from pstructs.cache import erased, pending
 from pstructs.cache.catalog import Draft
+from pstructs.cache.collecting import revive
 from pstructs.cache.disk import ROW_LIMIT, Columns, SyncError
 from pstructs.cache.folder import Folder
 from pstructs.cache.refs import Head
 from pstructs.cache.version import Version
 from pstructs.errors import HeadMovedError, StoreClosedError, StoreError, WriteIdError
 
-__all__ = ["ANY", "DURABLE", "AnyVersion", "Change", "Committer", "Durable", "Expected"]
+__all__ = [
+    "ANY",
+    "DURABLE",
+    "AnyVersion",
+    "Change",
+    "CommittedBefore",
+    "Committer",
+    "Durable",
+    "Expected",
+]
 
 #: What a save promises when it returns.
 Durable: TypeAlias = Literal["commit", "group", "none"]
@@ -75,7 +85,7 @@ class Change(NamedTuple):
     imports: tuple[bytes, ...] = ()
 
 
-class _CommittedBefore(Exception):
+class CommittedBefore(Exception):
     """A retried commit: it is there already."""
 
     def __init__(self, versions: list[Version]) -> None:
@@ -165,10 +175,14 @@ class Committer:
                             places[uuid] = blob = bytes(image)
                             rows[uuid] = disk.write(uuid, blob, sync=False)
                     return self._commit(changes, rows, files), places
-            except _CommittedBefore as error:
-                if self.sync:  # who made it may be waiting for that still
-                    self.folder.group.wait()
-                return error.versions, {}
+            except CommittedBefore as error:
+                return self.before(error), {}
+
+    def before(self, error: CommittedBefore) -> list[Version]:
+        """Return the versions that were committed before, as durable as they would be now."""
+        if self.sync:  # who made them may be waiting for that still
+            self.folder.group.wait()
+        return error.versions
 
     @contextlib.contextmanager
     def underway(self, files: Sequence[bytes]) -> Iterator[None]:
@@ -186,11 +200,27 @@ class Committer:
                 self.take_back(uuid)
             raise
 
-    def commit(self, change: Change, columns: Columns) -> Version:
-        """Commit a pack that was written within `underway`."""
+    def commit(self, change: Change, columns: Columns, erasures: int) -> Version:
+        """Commit a pack that was written within `underway`.
+
+        Packs that it points into and that were retired meanwhile are needed again. So the caller
+        holds a lease since before it looked at them (`Folder.holding`), which keeps their bytes.
+
+        Parameters
+        ----------
+        erasures : int
+            `erased.count` of that time. What was erased since then is not needed again.
+
+        Raises
+        ------
+        CommittedBefore
+            When there is a commit with this write id; `underway` takes the pack back.
+        RetiredPackError
+            When the pack points into one that was retired because something was erased.
+        """
         uuid = change.draft.pack
         with self.guard():
-            return self._commit([change], {uuid: columns}, [uuid])[0]
+            return self._commit([change], {uuid: columns}, [uuid], erasures)[0]
 
     def take_back(self, uuid: bytes) -> None:
         """Remove the file of a commit that did not happen; leave it to a sweep if that fails."""
@@ -202,18 +232,28 @@ class Committer:
                 self.folder.disk.remove(self.folder.disk.filename(uuid)[0])
 
     def _commit(
-        self, changes: Sequence[Change], rows: dict[bytes, Columns], files: list[bytes]
+        self,
+        changes: Sequence[Change],
+        rows: dict[bytes, Columns],
+        files: list[bytes],
+        erasures: int = -1,
     ) -> list[Version]:
-        """Make the versions; the packs that are `files` have pending rows."""
+        """Make the versions; the packs that are `files` have pending rows.
+
+        erasures: as in `commit`; -1 where no lease is held.
+        """
         folder = self.folder
         with self.transaction() as con:
             if done := self.committed(con, changes):
-                raise _CommittedBefore(done)
+                raise CommittedBefore(done)
             at = {
                 change.draft.head: self.catalog.head(con, change.draft.head) for change in changes
             }
             for change in changes:
-                folder.retired.check_imports(con, change.imports)
+                if erasures == erased.count(con):
+                    revive(folder, con, change.imports)
+                else:
+                    folder.retired.check_imports(con, change.imports)
                 head = change.draft.head
                 if change.expected is not ANY:
                     self.check_expected(con, head, at[head], change.expected)

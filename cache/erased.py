@@ -17,7 +17,7 @@ from pstructs.cache.refs import seal
 if TYPE_CHECKING:
     from pstructs.cache.refs import Refs
 
-__all__ = ["SCHEMA", "beginning_with", "note", "successor"]
+__all__ = ["SCHEMA", "beginning_with", "count", "note", "successor"]
 
 SCHEMA = (
     "CREATE TABLE pstructs_erased"
@@ -33,6 +33,12 @@ def note(catalog: Refs, con: sqlite3.Connection, old: bytes, new: bytes) -> None
         "INSERT INTO pstructs_erased VALUES (?, ?, ?, ?)",
         (*row, seal(catalog.store, "erased", *row)),
     )
+
+
+def count(con: sqlite3.Connection) -> int:
+    """Return how many versions got another id by now."""
+    ((rows,),) = con.execute("SELECT count(*) FROM pstructs_erased")
+    return int(rows)
 
 
 def successor(catalog: Refs, con: sqlite3.Connection, old: bytes) -> bytes | None:

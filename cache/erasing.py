@@ -28,6 +28,7 @@ from pstructs.cache.collecting import (
     retire_unreached,
 )
 from pstructs.cache.meta import pack_meta
+from pstructs.cache.pending import owner
 from pstructs.cache.rewriting import Moved, rewrite
 from pstructs.cache.traces import pieces, traces
 from pstructs.errors import HeldVersionError, StoreBusyError
@@ -185,7 +186,12 @@ def rechain(folder: Folder, con: sqlite3.Connection, moved: Sequence[Moved]) -> 
 # ---- the whole
 def _check_alone(folder: Folder) -> None:
     """Raise unless no other process has the store open, and this one has no value of it."""
-    others = [held.owner for held in leases.held(folder.path) if held.name != folder.lease.name]
+    folder.lease.part()
+    others = [
+        "a process that was forked from this one" if held.owner == owner() else held.owner
+        for held in leases.held(folder.path)
+        if held.name != folder.lease.name
+    ]
     if others:
         raise StoreBusyError(
             f"{folder.path}: other processes have the store open and may hold what is to be "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pstructs.cache.bundle import Bundle, write_bundle
+from pstructs.cache.cold import file_source
 from pstructs.cache.folder import SHORT_BYTES
 from pstructs.cache.opened import OpenStore
 from pstructs.cache.receiving import Transfer, receive
@@ -327,8 +328,9 @@ class Exchange(OpenStore):
         ----------
         source : SnapshotStore, RemoteFolder, str or os.PathLike
             Another store that has some of the versions of this one, the folder of one, an export
-            file, or the URL of a remote folder. It may be damaged itself: what is sound in it is
-            taken.
+            file, the file of an archive, or the URL of a remote folder. A store or remote folder
+            may be damaged itself: what is sound in it is taken. An archive gives the values of its
+            versions, which are written anew.
 
         Returns
         -------
@@ -362,8 +364,8 @@ class Exchange(OpenStore):
         """
         self._writable()
         if isinstance(source, str | os.PathLike) and os.path.isfile(source):
-            with self._folder.errors, Bundle(os.fspath(source)) as bundle:
-                return repair(self._committer, bundle)
+            with self._folder.errors, file_source(os.fspath(source)) as file:
+                return repair(self._committer, file)
         with self._opened(source) as there, self._folder.errors:
             if isinstance(there, RemoteFolder):
                 return repair(self._committer, there.source(None, lambda _: False))

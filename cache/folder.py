@@ -26,8 +26,10 @@ from pstructs.cache import pending, recoding, retired
 from pstructs.cache.catalog import Catalog
 from pstructs.cache.collecting import finish
 from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, Columns, RawDisk, sync_folder
+from pstructs.cache.forks import INSIDE
 from pstructs.cache.layout import BUSY_SECONDS, DATABASE, Identity, prepare
 from pstructs.cache.leases import Lease
+from pstructs.cache.quiet import connect
 from pstructs.cache.squeezed import SUFFIX, Squeezed, unsqueeze
 from pstructs.cache.syncing import LogFile, SharedSync
 from pstructs.cache.trouble import Explained
@@ -85,6 +87,24 @@ class _MadeCache(diskcache.Cache):  # type: ignore[misc]
                 setattr(self, key, value)
         ((self._page_size,),) = self._con.execute("PRAGMA page_size")
 
+    @property
+    def _con(self) -> sqlite3.Connection:
+        """The connection of this thread and process; diskcache's would hang in forks."""
+        local, pid = self._local, os.getpid()
+        if getattr(local, "pid", None) != pid:
+            self.close()  # what was the parent's
+            local.pid = pid
+        con: sqlite3.Connection | None = getattr(local, "con", None)
+        if con is None:
+            con = local.con = connect(os.path.join(self._directory, DATABASE), BUSY_SECONDS)
+            for key, value in _SETTINGS.items():
+                # to set what is set already can take the write lock
+                if key.startswith("sqlite_"):
+                    pragma = f"PRAGMA {key[7:]}"
+                    if con.execute(pragma).fetchone() != (value,):
+                        con.execute(f"{pragma} = {value}").fetchall()
+        return con
+
     @staticmethod
     def fits(path: str) -> bool:
         """Whether the database at `path` has the tables and the settings that stores use.
@@ -94,7 +114,7 @@ class _MadeCache(diskcache.Cache):  # type: ignore[misc]
         ValueError
             When there is a setting that no store writes.
         """
-        with closing(sqlite3.connect(os.path.join(path, DATABASE), BUSY_SECONDS)) as con:
+        with closing(connect(os.path.join(path, DATABASE), BUSY_SECONDS)) as con:
             names = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
             if "Settings" not in names:
                 return False
@@ -109,9 +129,10 @@ class _MadeCache(diskcache.Cache):  # type: ignore[misc]
 
 def _open_cache(path: str) -> diskcache.Cache:
     try:
-        if _MadeCache.fits(path):
-            return _MadeCache(path)
-        return diskcache.Cache(path, BUSY_SECONDS, RawDisk, **_SETTINGS)
+        if not _MadeCache.fits(path):
+            with INSIDE:
+                diskcache.Cache(path, BUSY_SECONDS, RawDisk, **_SETTINGS).close()
+        return _MadeCache(path)
     except (TypeError, AttributeError, ValueError, KeyError) as error:
         # diskcache takes its settings from a table, unchecked
         raise StoreDamagedError(
@@ -173,7 +194,7 @@ class Folder:
 
         With `sync` the commit is on the disk when this returns.
         """
-        with self.errors:
+        with self.errors, INSIDE:
             con = self.con
             local = self._local
             if getattr(local, "con", None) is not con:
@@ -277,6 +298,14 @@ class Folder:
         with self.errors, self.lease.using(self):
             yield
 
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Do the same for code of the user's, whose errors are its own."""
+        with contextlib.ExitStack() as stack:
+            with self.errors:
+                stack.enter_context(self.lease.using(self))
+            yield
+
     def renew(self) -> None:
         """Hold a lease, and let go of what is not needed here any more."""
         with self.errors:
@@ -353,7 +382,7 @@ class Folder:
         except MissingPackError:
             with (
                 self.errors,
-                closing(sqlite3.connect(os.path.join(self.path, DATABASE), BUSY_SECONDS)) as con,
+                closing(connect(os.path.join(self.path, DATABASE), BUSY_SECONDS)) as con,
             ):
                 again = self.where(key, con)
             if again is None or again == found:
@@ -402,15 +431,15 @@ class Folder:
         with self.errors:
             if not self.con.execute("SELECT 1 FROM pstructs_pending LIMIT 1").fetchone():
                 return 0
+        # under the write lock: a transfer may bring a pack back under its old name
         with self.transaction(sync=True) as con:
             orphans = pending.stale(con)
-        for pack in orphans:
-            with self.errors, contextlib.suppress(FileNotFoundError):
-                os.unlink(self.disk.filename(pack)[1])
-        if orphans:
-            with self.transaction(sync=False) as con:
-                for pack in orphans:
-                    pending.drop(con, pack, pending.SWEEPING)
+            for pack in orphans:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.disk.filename(pack)[1])
+                pending.drop(con, pack, pending.SWEEPING)
+            if orphans:
+                sync_folder(os.path.join(self.path, PACK_FOLDER))
         return len(orphans)
 
     def squeezed(self) -> list[bytes]:

@@ -3,7 +3,7 @@
 Locks of our own are simply made anew in the child. SQLite's can't be: what a thread of the
 parent does with a database at that moment goes on in the child for ever, in nobody's name. So a
 fork waits until none is inside: it takes the locks that things name as theirs around all use of
-SQLite.
+SQLite, and it shuts the gate that threads pass which can't share a lock.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Protocol
+from types import TracebackType
+from typing import Final, Protocol
 
-__all__ = ["Forked", "after_fork"]
+__all__ = ["INSIDE", "Forked", "Gate", "after_fork"]
+
+_PATIENCE = 20.0  # seconds that a fork waits: longer than any sync, and not for ever
 
 
 class Forked(Protocol):
@@ -40,8 +43,66 @@ def after_fork(thing: Forked, *locks: threading.RLock) -> None:
         _quiet[thing] = locks
 
 
+class Gate:
+    """Lets in any number of threads, any number of times, and a fork when they are all out."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+        self._changed = threading.Condition()
+        self._count = 0  # threads within
+        self._shut = False
+
+    def __enter__(self) -> None:
+        depth = getattr(self._mine, "depth", 0)
+        if not depth:
+            with self._changed:
+                while self._shut:
+                    self._changed.wait()
+                self._count += 1
+        self._mine.depth = depth + 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._mine.depth -= 1
+        if not self._mine.depth:
+            with self._changed:
+                self._count -= 1
+                if self._shut:
+                    self._changed.notify_all()
+
+    def has_me(self) -> bool:
+        """Whether this thread is within."""
+        return getattr(self._mine, "depth", 0) > 0
+
+    def shut(self) -> None:
+        """Let nobody in, and wait until no other thread is within, or for 20 s."""
+        with self._changed:
+            self._shut = True
+            self._changed.wait_for(lambda: self._count <= self.has_me(), _PATIENCE)
+
+    def open(self) -> None:
+        """Let threads in again."""
+        with self._changed:
+            self._shut = False
+            self._changed.notify_all()
+
+    def renew(self) -> None:
+        """Open the gate of a child, which has one thread."""
+        self._changed = threading.Condition()
+        self._count, self._shut = int(self.has_me()), False
+
+
+#: Around all that a store does with SQLite.
+INSIDE: Final = Gate()
+
+
 def _before() -> None:
     _forking.acquire()
+    INSIDE.shut()
     for locks in list(_quiet.values()):
         for lock in locks:
             lock.acquire()
@@ -54,10 +115,16 @@ def _release() -> None:
     _forking.release()
 
 
+def _in_parent() -> None:
+    INSIDE.open()
+    _release()
+
+
 def _in_child() -> None:
+    INSIDE.renew()
     _release()
     for thing in list(_alive):
         thing._after_fork()
 
 
-os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)
+os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

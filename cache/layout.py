@@ -22,6 +22,7 @@ from typing import NamedTuple
 from pstructs.cache import archive, catalog, erased, pins, recoding, retired
 from pstructs.cache.disk import PACK_FOLDER, sync_folder
 from pstructs.cache.leases import LEASE_FOLDER
+from pstructs.cache.quiet import connect
 from pstructs.cache.trouble import Explained
 from pstructs.errors import FutureStoreError, StoreDamagedError, StorePathError
 
@@ -84,7 +85,7 @@ def prepare(given: str | os.PathLike[str]) -> tuple[str, Identity]:
             raise _refuse(errno.EISDIR, f"{DATABASE} in it is no file", path)
         if DATABASE not in found:
             _check_free(path, found)
-        with closing(sqlite3.connect(database, BUSY_SECONDS, isolation_level=None)) as con:
+        with closing(connect(database, BUSY_SECONDS)) as con:
             uuid = _read_or_make(con, path)
         if PACK_FOLDER not in found:
             _make_folder(os.path.join(path, PACK_FOLDER))

@@ -29,7 +29,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from pstructs.cache.forks import after_fork
+from pstructs.cache.forks import INSIDE, after_fork
 from pstructs.cache.pending import owner
 
 __all__ = ["LEASE_FOLDER", "Held", "Lease", "held"]
@@ -134,19 +134,22 @@ class Lease:
         self.name: str | None = None
         self.epoch = -1
         self._file = -1
-        self._calls: dict[object, int] = {}  # epochs at which calls began that are not over
+        # the threads of calls that are not over, and the epochs at which these began
+        self._calls: dict[object, tuple[int, int]] = {}
         self._looked = 0.0
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()  # another thread of the parent may have held it
+        me = threading.get_ident()  # calls of other threads are the parent's
+        self._calls = {call: begun for call, begun in self._calls.items() if begun[0] == me}
 
     @contextlib.contextmanager
     def using(self, user: User) -> Iterator[None]:
         """Keep all that the catalog leads to from now on, until the end."""
         call = object()
-        with self._lock:
+        with INSIDE, self._lock:  # who waits for a fork holds nothing
             now = self._move_on(user, force=False)
-            self._calls[call] = now
+            self._calls[call] = threading.get_ident(), now
         try:
             yield
         finally:
@@ -155,14 +158,14 @@ class Lease:
 
     def renew(self, user: User) -> None:
         """Let go of whatever this process does not need any more."""
-        with self._lock:
+        with INSIDE, self._lock:
             self._move_on(user, force=True)
 
     def _move_on(self, user: User, *, force: bool) -> int:
         """Take a later lease where that is possible; return the present epoch."""
         now = user.epoch()
         if self.name is None or (now > self.epoch and (force or self._is_time())):
-            needs = [now, *self._calls.values()]
+            needs = [now, *(began for _, began in self._calls.values())]
             first = user.first_retired()
             limit = min(needs) if first is None else min(*needs, first - 1)
             if self.name is None or limit > self.epoch:
@@ -185,6 +188,20 @@ class Lease:
             return  # the old one keeps more than is needed: nothing is lost
         self._let_go()
         self.name, self._file, self.epoch = name, file, limit
+
+    def part(self) -> None:
+        """Take a lease that no child shares: one that was forked before goes on holding the old.
+
+        Raises
+        ------
+        OSError
+            When there can't be a new one; the old one stays.
+        """
+        with self._lock:
+            if self.name is not None:
+                name, file = _take(self.path, self.epoch)
+                self._let_go()
+                self.name, self._file = name, file
 
     def _let_go(self) -> None:
         if self.name is not None:

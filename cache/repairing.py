@@ -2,12 +2,17 @@
 
     find what is broken ─► fetch it, into incoming/, verified ─► verify again what imports it ─►
     the damaged bytes are put aside in damaged/ ─► the sound ones take their place ─►
+    what is still broken gets its value from an archive, in a new pack ─►
     verify all ─► damaged/ goes, if nothing is left to repair
 
 A pack is known by its uuid and by the digests of the versions that name it, a version by its id,
 which is the digest of what it says: so it does not matter who gives them. What a pack's importers
 say of it is checked against the new bytes before these take any place. A crash in between leaves
-each pack damaged or sound, and the next repair goes on.
+each pack damaged or sound, and the next repair goes on: files that no row names are pending until
+then (pending.py), and so is one of two forms of a pack (recoding.py).
+
+An archive has no packs, only values by their digests. A version's value may lie in any pack, as
+after a compaction, so what an archive has is written anew, and the version pointed at that.
 """
 
 from __future__ import annotations
@@ -17,18 +22,24 @@ import os
 import secrets
 import shutil
 import sqlite3
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pstructs.cache import pins, recoding
-from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, sync_file, sync_folder
+from pstructs.cache import pending, pins, recoding, retired
+from pstructs.cache.adding import add
+from pstructs.cache.cold import ArchiveSource
+from pstructs.cache.collecting import finish
+from pstructs.cache.disk import PACK_FOLDER, ROW_LIMIT, SyncError, sync_file, sync_folder
 from pstructs.cache.folder import SHORT_BYTES
 from pstructs.cache.portable import check_id
 from pstructs.cache.receiving import Incoming
+from pstructs.cache.rewriting import written
 from pstructs.cache.sources import PackInfo, Source, plan
 from pstructs.cache.verify import verify_store
 from pstructs.cache.version import Version
-from pstructs.errors import PackError, StoreDamagedError, StoreError
+from pstructs.errors import PackError, StoreClosedError, StoreDamagedError, StoreError
 
 if TYPE_CHECKING:
     from pstructs.cache.catalog import Catalog
@@ -49,6 +60,8 @@ class RepairReport:
         Uuids of the packs that are sound again.
     versions : tuple of str
         Ids of the versions whose rows are sound again.
+    moved : tuple of str
+        Ids of the versions whose values were written anew, as an archive has them.
     problems : tuple of str
         What is still damaged, as `verify` tells it; empty when the store is whole.
     aside : str or None
@@ -57,6 +70,7 @@ class RepairReport:
 
     packs: tuple[str, ...]
     versions: tuple[str, ...]
+    moved: tuple[str, ...]
     problems: tuple[str, ...]
     aside: str | None
 
@@ -65,7 +79,7 @@ def repair(committer: Committer, source: Source) -> RepairReport:
     """Repair a store from `source`; see `SnapshotStore.repair`."""
     committer.check()
     incoming = Incoming(committer.folder, source.name)
-    with committer.guard(), incoming.held():
+    with committer.guard(), committer.folder.using(), incoming.held():
         try:
             return _Repair(committer, source, incoming).run()
         finally:
@@ -98,31 +112,18 @@ class _Repair:
     def run(self) -> RepairReport:
         rows = self._rows()
         gone = pins.expired(self.catalog, self.folder.con)
-        numbered = [(version.number, version) for version in self._sound_versions()] + rows
-        versions = [version for number, version in numbered if number not in gone]
+        known = [*self._sound_versions(), *rows]
+        versions = [version for version in known if version.number not in gone]
         self._check(versions)
         packs = self._fetch(versions)
-        strays = self._strays(versions)
-        if packs or rows or strays:
+        if packs or rows or self.broken:
             os.makedirs(self.aside, exist_ok=True)
-        for info in packs:
-            self._replace(info)
-        with self.committer.transaction() as con:
-            for info in packs:
-                con.execute("DELETE FROM Cache WHERE key = ?", (info.uuid,))
-                self._insert(con, info)
-                if info.nbytes >= ROW_LIMIT:  # a compressed one is to go
-                    recoding.claim(con, info.uuid)
-            for key in strays:
-                self._put_aside(key)
-                con.execute("DELETE FROM Cache WHERE key = ?", (key,))
-            for number, version in rows:
-                con.execute("DELETE FROM pstructs_version WHERE number = ?", (number,))
-                self.catalog.receive(con, version, number)
-        for info in packs:
-            recoding.settle(self.folder, info.uuid)
+        if packs or rows:
+            self._put(packs, rows)
+        moved = self._move(versions)
+        self._drop_strays(versions)
         self.folder.forget()
-        return self._report(packs, [version for _, version in rows])
+        return self._report(packs, rows, moved)
 
     # ---- versions
     def _sound_versions(self) -> list[Version]:
@@ -130,8 +131,8 @@ class _Repair:
         found = (self.catalog.by_number(con, n) for n in sound_numbers(self.catalog, con))
         return [version for version in found if version is not None]
 
-    def _rows(self) -> list[tuple[int, Version]]:
-        """Return the versions that have to be written anew, with their numbers."""
+    def _rows(self) -> list[Version]:
+        """Return the versions whose rows have to be written anew."""
         con, damaged = self.folder.con, []
         sound = {version.id: version for version in self._sound_versions()}
         taken = {version.number for version in sound.values()}
@@ -148,7 +149,7 @@ class _Repair:
             if version.id not in sound:
                 check_id(self.catalog, version, self.source.name)
                 told[version.id] = version
-        found: list[tuple[int, Version]] = []
+        found: list[Version] = []
         numbers = {version.id: version.number for version in sound.values()}
         for number in sorted({*damaged, *gaps}):
             fits = [
@@ -159,7 +160,7 @@ class _Repair:
             ]
             if fits:
                 best = max(fits, key=lambda v: (self._likeness(con, number, v), -v.time))
-                found.append((number, told.pop(best.id)))
+                found.append(replace(told.pop(best.id), number=number))
                 numbers[best.id] = number
         return found
 
@@ -265,30 +266,66 @@ class _Repair:
                 for one in imports if short in self.sound else ():
                     self.incoming.discard(one)
 
-    def _strays(self, versions: list[Version]) -> list[bytes]:
-        """Return the keys of broken packs that nothing leads to: the key is what is damaged."""
-        needed = {bytes.fromhex(version.pack)[:SHORT_BYTES] for version in versions}
-        needed.update(one for imports in self.imports.values() for one in imports)
-        keys = self.folder.con.execute("SELECT key FROM Cache").fetchall()
-        strays = self.broken.keys() - needed - self.incoming.staged.keys()
-        return [key for (key,) in keys if isinstance(key, bytes) and key[:SHORT_BYTES] in strays]
+    def _reach(self, packs: Iterable[str]) -> set[bytes]:
+        """Return the short ids of what these packs need, themselves included, as far as known."""
+        todo, seen = [bytes.fromhex(pack)[:SHORT_BYTES] for pack in packs], set[bytes]()
+        while todo:
+            short = todo.pop()
+            if short not in seen:
+                seen.add(short)
+                todo.extend(self.imports.get(short, ()))
+        return seen
 
-    def _replace(self, info: PackInfo) -> None:
-        """Put the damaged bytes aside, and a file in the place of a damaged file."""
-        self._put_aside(info.uuid)
-        if info.nbytes < ROW_LIMIT:
-            return
-        staged = self.incoming.file(info.uuid)
-        if self.committer.sync:
-            sync_file(staged)
-        os.replace(staged, self.folder.disk.filename(info.uuid)[1])
-        if self.committer.sync:
-            sync_folder(os.path.join(self.folder.path, PACK_FOLDER))
+    # ---- putting in place
+    def _put(self, packs: list[PackInfo], rows: list[Version]) -> None:
+        """Put sound packs and rows in place of damaged ones, all or none."""
+        files = [info.uuid for info in packs if info.nbytes >= ROW_LIMIT]
+        absent = self._announce(packs)
+        try:
+            with self.committer.transaction() as con:
+                for info in packs:
+                    self._put_aside(info.uuid)
+                    there = con.execute("DELETE FROM Cache WHERE key = ?", (info.uuid,)).rowcount
+                    if there or info.uuid in absent:  # else it was collected meanwhile
+                        self._insert(con, info)
+                for uuid in files:
+                    pending.drop(con, uuid)
+                for version in rows:
+                    con.execute("DELETE FROM pstructs_version WHERE number = ?", (version.number,))
+                    self.catalog.receive(con, version, version.number)
+        except (StoreClosedError, SyncError):
+            raise  # it can't be known what is on the disk: a sweep will see
+        except BaseException:
+            for uuid in files:
+                self.committer.take_back(uuid)
+                with contextlib.suppress(StoreError, OSError):
+                    recoding.settle(self.folder, uuid)
+            raise
+        for uuid in files:
+            recoding.settle(self.folder, uuid)
+
+    def _announce(self, packs: list[PackInfo]) -> set[bytes]:
+        """Say which files are about to come; return the packs that have no row to name them."""
+        absent = set[bytes]()
+        with self.folder.transaction(sync=False) as con:
+            for info in packs:
+                row = con.execute("SELECT filename FROM Cache WHERE key = ?", (info.uuid,))
+                found = row.fetchone()
+                if found is None:
+                    absent.add(info.uuid)
+                    retired.forget(con, info.uuid)  # else a file of before is yet to be removed
+                if info.nbytes < ROW_LIMIT:
+                    continue
+                if found is None or found[0] not in self.folder.disk.forms(info.uuid):
+                    pending.add(con, info.uuid)
+                else:
+                    recoding.claim(con, info.uuid)
+        return absent
 
     def _put_aside(self, uuid: bytes) -> None:
         place = os.path.join(self.aside, f"{uuid.hex()}.{secrets.token_hex(4)}")
         for path in self.folder.disk.forms(uuid).values():
-            if os.path.exists(path):
+            with contextlib.suppress(FileNotFoundError):
                 os.link(path, place + os.path.splitext(path)[1])
         for (value,) in self.folder.con.execute(
             "SELECT value FROM Cache WHERE key = ? AND value IS NOT NULL", (uuid,)
@@ -297,25 +334,77 @@ class _Repair:
                 out.write(value if isinstance(value, bytes) else str(value).encode())
 
     def _insert(self, con: sqlite3.Connection, info: PackInfo) -> None:
-        disk = self.folder.disk
-        if info.nbytes >= ROW_LIMIT:
-            self.folder.insert(con, info.uuid, disk.columns_of_file(info.uuid, info.nbytes))
+        disk, staged = self.folder.disk, self.incoming.file(info.uuid)
+        if info.nbytes < ROW_LIMIT:
+            with open(staged, "rb") as file:
+                self.folder.insert(con, info.uuid, disk.write(info.uuid, file.read(), sync=False))
             return
-        with open(self.incoming.file(info.uuid), "rb") as file:
-            self.folder.insert(con, info.uuid, disk.write(info.uuid, file.read(), sync=False))
+        if self.committer.sync:
+            sync_file(staged)
+        os.replace(staged, disk.filename(info.uuid)[1])
+        if self.committer.sync:
+            sync_folder(os.path.join(self.folder.path, PACK_FOLDER))
+        self.folder.insert(con, info.uuid, disk.columns_of_file(info.uuid, info.nbytes))
+
+    # ---- values of an archive
+    def _move(self, versions: list[Version]) -> list[Version]:
+        """Write values of an archive anew for versions that can't be read; return these."""
+        if not isinstance(self.source, ArchiveSource):
+            return []
+        left = self.broken.keys() - self.incoming.staged.keys()
+        lost = [v for v in versions if left & self._reach([v.pack])]
+        values = {v.pack: value for v in lost if (value := self.source.value(v.root)) is not None}
+        lost = [version for version in lost if version.pack in values]
+        if not lost:
+            return []
+        made = written(self.folder, lost, values)
+        fit = [moved for moved in made.moved if moved.root.hex() == moved.version.root]
+        needed = {moved.image.uuid for moved in fit} | {made.images[0].uuid}
+
+        def commit(con: sqlite3.Connection) -> None:
+            for moved in fit:
+                pack, nbytes = moved.image.uuid, len(moved.image.data)
+                self.catalog.rewrite(con, moved.version.number, pack=pack, nbytes=nbytes)
+
+        add(self.committer, [image for image in made.images if image.uuid in needed], commit)
+        for moved in fit:
+            place = versions.index(moved.version)
+            versions[place] = replace(moved.version, pack=moved.image.uuid.hex())
+        return [moved.version for moved in fit]
+
+    def _drop_strays(self, versions: list[Version]) -> None:
+        """Take away packs that are broken, or stand on such, and that no version needs."""
+        left = self.broken.keys() - self.incoming.staged.keys()
+        strays = (self.imports.keys() | left) - self._reach(version.pack for version in versions)
+        strays = {short for short in strays if left & self._reach([short.hex()])}
+        if not strays:
+            return
+        with self.committer.transaction() as con:
+            now, last = retired.epoch(self.catalog, con), self.catalog.last_number(con)
+            for (key,) in con.execute("SELECT key FROM Cache").fetchall():
+                if isinstance(key, bytes) and len(key) == 16 and key[:SHORT_BYTES] in strays:
+                    self._put_aside(key)
+                    con.execute("DELETE FROM Cache WHERE key = ?", (key,))
+                    row = retired.Retired(key, now, last, time.time_ns(), retired.RETIRED)
+                    retired.unlinking(self.catalog, con, row)
+        finish(self.folder, sync=self.committer.sync)
 
     # ---- the end
-    def _report(self, packs: list[PackInfo], versions: list[Version]) -> RepairReport:
+    def _report(
+        self, packs: list[PackInfo], rows: list[Version], moved: list[Version]
+    ) -> RepairReport:
         problems: tuple[str, ...] = ()
         try:
             verify_store(self.folder, self.folder.con, None, None, 0)
         except StoreDamagedError as error:
             problems = error.problems or (str(error),)
-        if not problems and os.path.isdir(self.aside):
-            shutil.rmtree(self.aside)
+        if not problems:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.aside)
         return RepairReport(
             tuple(info.uuid.hex() for info in packs),
-            tuple(version.id for version in versions),
+            tuple(version.id for version in rows),
+            tuple(version.id for version in moved),
             problems,
-            self.aside if os.path.isdir(self.aside) else None,
+            self.aside if problems and os.path.isdir(self.aside) else None,
         )

@@ -27,6 +27,7 @@ from typing import Any
 import diskcache
 
 from pstructs.cache.marks import ALL
+from pstructs.cache.quiet import connect
 from pstructs.cache.trouble import Explained
 from pstructs.errors import StorePathError
 
@@ -194,7 +195,7 @@ def _open(path: str) -> diskcache.Cache:
     database = os.path.join(path, DATABASE)
     os.makedirs(os.path.join(path, RESULTS), exist_ok=True)
     if os.path.exists(database):
-        with closing(sqlite3.connect(database, BUSY_SECONDS)) as con:
+        with closing(connect(database, BUSY_SECONDS)) as con:
             ((found,),) = con.execute("PRAGMA application_id")
             ((tables,),) = con.execute("SELECT count(*) FROM sqlite_master")
         if tables and found != APPLICATION_ID:

@@ -9,8 +9,10 @@
 
 A save may be under way while a pack is retired, with a new pack that points into it. Its commit
 looks here, in its own transaction, and is refused (`check_imports`); the save then writes what it
-needs from there into its own pack. So what is in this journal is never pointed into again, and
-what is not in it is whole: a pack that is in use imports only packs that are.
+needs from there into its own pack. A build can't be done twice: it holds a lease, so that nothing
+goes meanwhile, and its commit takes what it needs out of the journal (`collecting.revive`), as the
+commit of a transfer does. So what is in this journal is never pointed into, and what is not in
+it is whole: a pack that is in use imports only packs that are.
 """
 
 from __future__ import annotations
@@ -121,8 +123,8 @@ def forget(con: sqlite3.Connection, pack: bytes) -> None:
 class Watch:
     """What this process knows of the journal: read anew when the epoch has changed.
 
-    Rows are added with a new epoch only, and taken out when nobody can have the pack open, so a
-    copy of the same epoch lacks nothing.
+    Rows are added with a new epoch only, so a copy of the same epoch lacks nothing. It may still
+    have packs that are gone or needed again: they are copied once more than they have to be.
     """
 
     def __init__(self, catalog: Catalog) -> None:

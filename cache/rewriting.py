@@ -13,7 +13,7 @@ Nothing in here changes the store: the packs are images in memory until someone 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pstructs.cache.folder import Folder
     from pstructs.cache.version import Version
 
-__all__ = ["Moved", "Rewritten", "rewrite"]
+__all__ = ["Moved", "Rewritten", "rewrite", "written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,16 @@ def rewrite(
         if version.pack not in values:
             value = folder.open_pack(bytes.fromhex(version.pack)).root()
             values[version.pack] = value if change is None else change(version, value)
+    return written(folder, versions, values, stays)
+
+
+def written(
+    folder: Folder,
+    versions: Sequence[Version],
+    values: Mapping[str, Any],
+    stays: Callable[[Pack], bool] | None = None,
+) -> Rewritten:
+    """Write values for versions, given by the packs that the versions name now; see `rewrite`."""
     writer = PackWriter(pmap(values), importable=stays)
     images, made = [_image(writer)], dict[str, tuple[Image, bytes, int | None]]()
     trunk = folder.attach(bytes(images[0].data))

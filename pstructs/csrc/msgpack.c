@@ -667,9 +667,8 @@ done:
     return result;
 }
 
-/* A reference to a sorted collection, and what its key function is called. */
-static int
-put_ordered(ps_encoder *e, ps_ref ref, PyObject *order)
+int
+ps_msg_put_ordered(ps_encoder *e, ps_ref ref, PyObject *order)
 {
     size_t start;
     int result = -1;
@@ -702,7 +701,7 @@ put_collection(ps_encoder *e, PyObject *value)
         return -1;
     }
     if (order != NULL) {
-        return put_ordered(e, ref, order);
+        return ps_msg_put_ordered(e, ref, order);
     }
     uint8_t *p = ps_buf_room(e->out, 2 + PS_REF_SIZE);
     if (p == NULL) {

@@ -125,6 +125,8 @@ struct ps_encoder {
 
 /* Append the message of value. 0, or -1 with an exception (out may have grown). */
 int ps_msg_encode(ps_encoder *e, PyObject *value);
+/* Append a reference to a sorted collection, and what its key function is called. 0, or -1. */
+int ps_msg_put_ordered(ps_encoder *e, ps_ref ref, PyObject *order);
 
 /* The UTF-8 of key is exactly these n bytes. Lone surrogates never are. */
 bool ps_msg_str_equals(PyObject *key, const uint8_t *utf8, size_t n);

@@ -5,31 +5,45 @@
 
 enum { DRAIN = 1 << 20 };
 
-int
-ps_builder_init(ps_builder *b, ps_state *st, PyObject *sink, PyObject *importable, uint8_t kind,
-                const uint8_t *uuid)
+static bool
+is_sorted(const ps_builder *b)
 {
-    *b = (ps_builder){.kind = kind, .top = -1};
+    return b->kind >= PS_ARRAY_SORTED;
+}
+
+int
+ps_builder_init(ps_builder *b, ps_state *st, PyObject *sink, PyObject *importable, PyObject *order,
+                uint8_t kind, const uint8_t *uuid)
+{
+    *b = (ps_builder){.kind = kind, .top = -1, .sorted.accepted = -1};
     b->sink = Py_NewRef(sink);
     b->importable = Py_XNewRef(importable);
+    b->order = Py_XNewRef(order);
+    b->sorter.by_key = is_sorted(b) ? st : NULL;
     if (uuid != NULL) {
         memcpy(b->uuid, uuid, sizeof b->uuid);
     }
     else if (ps_random_uuid(b->uuid) < 0) {
         return -1;
     }
-    return ps_writer_start(&b->writer, st, b->importable);
+    if (ps_writer_start(&b->writer, st, b->importable) < 0) {
+        return -1;
+    }
+    /* An order that has no name is refused before anything is taken. */
+    return order == NULL ? 0 : ps_msg_put_ordered(&b->writer.encoder, (ps_ref){0}, order);
 }
 
 void
 ps_builder_clear(ps_builder *b)
 {
-    ps_builder_clear_nodes(b);
-    ps_builder_clear_rows(b);
+    ps_builder_clear_trie(b);
+    ps_builder_clear_vector(b);
+    ps_builder_clear_sorted(b);
     ps_sorter_clear(&b->sorter);
     ps_writer_clear(&b->writer);
     Py_CLEAR(b->sink);
     Py_CLEAR(b->importable);
+    Py_CLEAR(b->order);
 }
 
 /* ---- entries */
@@ -61,45 +75,17 @@ done:
     return result;
 }
 
-/* A key with collections in it, as a pack of its own: it may have to be compared later. Equal
- * bytes mean equal keys, so all have one uuid. */
-static ps_writer *
-pack_key(ps_state *st, PyObject *key)
-{
-    static const uint8_t uuid[16];
-    PyObject *plain = ps_hash_plain(st, key);
-    ps_writer *w = plain ? ps_writer_new(st, plain, NULL, NULL, uuid) : NULL;
-    Py_XDECREF(plain);
-    return w;
-}
-
 int
-ps_builder_add(ps_builder *b, PyObject *key, PyObject *value)
+ps_builder_enter(ps_builder *b, uint64_t hash, const size_t sizes[2], PyObject *packed)
 {
-    ps_writer *w = &b->writer, *packed = NULL;
-    ps_entry_head e = {0};
+    /* Equal bytes are to mean equal keys, so all these packs have one uuid. */
+    static const uint8_t uuid[16];
+    ps_writer *w = &b->writer, *own = NULL;
+    ps_entry_head e = {.hash = hash};
     ps_buf targets = {NULL, 0, 0};
     const uint8_t *image = NULL;
-    size_t image_size = 0, sizes[2];
-    bool key_refs;
+    size_t image_size = 0;
     int result = -1;
-    if (ps_hash1(w->st, key, &e.hash) < 0) {
-        return -1;
-    }
-#if PS_H1_BITS < 64
-    e.hash &= ~(UINT64_MAX >> PS_H1_BITS);
-#endif
-    w->scratch.len = 0;
-    w->encoder.has_refs = false;
-    if (ps_write_key(w, key) < 0) {
-        return -1;
-    }
-    key_refs = w->encoder.has_refs;
-    sizes[0] = w->scratch.len;
-    if (value != NULL && ps_write_value(w, value, key) < 0) {
-        return -1;
-    }
-    sizes[1] = w->scratch.len - sizes[0];
     if (w->scratch.len > UINT32_MAX) {
         PyErr_SetString(PyExc_OverflowError, "a key is beyond 2**32 bytes");
         return -1;
@@ -110,12 +96,12 @@ ps_builder_add(ps_builder *b, PyObject *key, PyObject *value)
             goto done;
         }
     }
-    if (key_refs) {
-        packed = pack_key(w->st, key);
-        if (packed == NULL) {
+    if (packed != NULL) {
+        own = ps_writer_new(w->st, packed, NULL, NULL, uuid);
+        if (own == NULL) {
             goto done;
         }
-        image = ps_writer_image(packed, &image_size);
+        image = ps_writer_image(own, &image_size);
     }
     e.key_size = (uint32_t)sizes[0];
     e.value_size = (uint32_t)sizes[1];
@@ -138,11 +124,68 @@ ps_builder_add(ps_builder *b, PyObject *key, PyObject *value)
     b->taken++;
     result = 0;
 done:
-    if (packed != NULL) {
-        ps_writer_free(packed);
+    if (own != NULL) {
+        ps_writer_free(own);
     }
     ps_buf_clear(&targets);
     return result;
+}
+
+int
+ps_builder_add(ps_builder *b, PyObject *key, PyObject *value)
+{
+    ps_writer *w = &b->writer;
+    uint64_t hash;
+    size_t sizes[2];
+    if (is_sorted(b)) {
+        return ps_builder_add_sorted(b, key, value);
+    }
+    if (ps_hash1(w->st, key, &hash) < 0) {
+        return -1;
+    }
+#if PS_H1_BITS < 64
+    hash &= ~(UINT64_MAX >> PS_H1_BITS);
+#endif
+    w->scratch.len = 0;
+    w->encoder.has_refs = false;
+    if (ps_write_key(w, key) < 0) {
+        return -1;
+    }
+    bool key_refs = w->encoder.has_refs;
+    sizes[0] = w->scratch.len;
+    if (value != NULL && ps_write_value(w, value, key) < 0) {
+        return -1;
+    }
+    sizes[1] = w->scratch.len - sizes[0];
+    /* A key with collections in it travels with a pack: it may have to be compared later. */
+    PyObject *packed = key_refs ? ps_hash_plain(w->st, key) : NULL;
+    int result = key_refs && packed == NULL ? -1 : ps_builder_enter(b, hash, sizes, packed);
+    Py_XDECREF(packed);
+    return result;
+}
+
+int
+ps_builder_grow(ps_builder *b, Py_ssize_t n)
+{
+    return b->kind == PS_ARRAY_VECTOR ? 0
+           : is_sorted(b)             ? ps_builder_grow_sorted(b, n)
+                                      : ps_builder_grow_trie(b, n);
+}
+
+static int
+close_nodes(ps_builder *b, place *root)
+{
+    return b->kind == PS_ARRAY_VECTOR ? ps_builder_close_vector(b, root)
+           : is_sorted(b)             ? ps_builder_close_sorted(b, root)
+                                      : ps_builder_close_trie(b, root);
+}
+
+static size_t
+orphans_of(const ps_builder *b, place out[PS_BUILDER_ORPHANS])
+{
+    return b->kind == PS_ARRAY_VECTOR ? ps_builder_vector_orphans(b, out)
+           : is_sorted(b)             ? ps_builder_sorted_orphans(b, out)
+                                      : ps_builder_trie_orphans(b, out);
 }
 
 /* ---- bytes */
@@ -154,8 +197,7 @@ ps_builder_drain(ps_builder *b, bool all)
     if (b->writer.image.len < DRAIN && !all) {
         return 0;
     }
-    size_t n =
-        b->kind == PS_ARRAY_VECTOR ? ps_builder_rows(b, orphans) : ps_builder_orphans(b, orphans);
+    size_t n = orphans_of(b, orphans);
     return ps_image_drain(&b->writer, b->sink, orphans, n, all) < 0 ||
                    ps_writer_forget(&b->writer) < 0
                ? -1
@@ -167,15 +209,16 @@ ps_builder_finish(ps_builder *b, uint8_t header[PS_PACK_HEADER])
 {
     ps_writer *w = &b->writer;
     place root;
-    if ((b->kind == PS_ARRAY_VECTOR ? ps_builder_close_vector(b, &root)
-                                    : ps_builder_close(b, &root)) < 0) {
+    if (close_nodes(b, &root) < 0) {
         return -1;
     }
     uint8_t message[2 + PS_REF_SIZE] = {0xD7, PS_EXT_REF};
-    ps_ref_store(message + 2, (ps_ref){b->kind, 0, PLACE_OFFSET(root)});
+    ps_ref ref = {b->kind, 0, PLACE_OFFSET(root)};
+    ps_ref_store(message + 2, ref);
     w->scratch.len = 0;
     w->encoder.has_refs = true;
-    if (ps_buf_add(&w->scratch, message, sizeof message) < 0 ||
+    if ((b->order ? ps_msg_put_ordered(&w->encoder, ref, b->order)
+                  : ps_buf_add(&w->scratch, message, sizeof message)) < 0 ||
         ps_writer_finish(w, b->uuid, header) < 0) {
         return -1;
     }

@@ -89,48 +89,6 @@ gather(ps_builder *b, const uint8_t *entry)
     return copy_entry(&m->first, entry);
 }
 
-static PyObject *
-no_reference(ps_decoder *d, ps_ref ref, PyObject *order, bool top)
-{
-    PyErr_SetString(PyExc_SystemError, "a key that holds no collection refers to one");
-    return NULL;
-}
-
-static PyObject *
-no_raw(ps_decoder *d, ps_ref ref)
-{
-    return no_reference(d, ref, NULL, false);
-}
-
-/* New reference: the key of an entry. */
-static PyObject *
-decode_key(ps_state *st, const ps_buf *entry)
-{
-    ps_entry_head e = head_of(entry);
-    if (ps_codecs_load(st) < 0) {
-        return NULL;
-    }
-    if (e.key_pack) {
-        PyObject *bytes = PyBytes_FromStringAndSize(
-            (const char *)entry->data + ps_entry_size(&e) - e.key_pack, (Py_ssize_t)e.key_pack);
-        PyObject *pack =
-            bytes ? PyObject_CallMethod((PyObject *)st->pack, "from_buffer", "O", bytes) : NULL;
-        PyObject *key = pack ? PyObject_CallMethod(pack, "root", NULL) : NULL;
-        Py_XDECREF(bytes);
-        Py_XDECREF(pack);
-        return key;
-    }
-    ps_decoder d = {
-        .st = st,
-        .p = messages_of(entry),
-        .end = messages_of(entry) + e.key_size,
-        .base = messages_of(entry),
-        .reference = no_reference,
-        .raw = no_raw,
-    };
-    return ps_msg_decode(&d);
-}
-
 static int
 compare_arrival(const void *pa, const void *pb)
 {
@@ -161,7 +119,8 @@ resolve(ps_builder *b)
     ps_state *st = b->writer.st;
     for (size_t i = 0; i < b->n_members; i++) {
         ps_member *m = &b->members[i];
-        if ((m->key = decode_key(st, &m->first)) == NULL || ps_hash2(st, m->key, &m->h2) < 0) {
+        if ((m->key = ps_entry_key(st, m->first.data)) == NULL ||
+            ps_hash2(st, m->key, &m->h2) < 0) {
             return -1;
         }
 #if PS_H2_BITS < 64
@@ -324,7 +283,7 @@ shared(uint64_t a, uint64_t b, int bits)
 /* ---- the whole */
 
 int
-ps_builder_grow(ps_builder *b, Py_ssize_t n)
+ps_builder_grow_trie(ps_builder *b, Py_ssize_t n)
 {
     ps_sorter *s = &b->sorter;
     const uint8_t *entry;
@@ -362,7 +321,7 @@ ps_builder_grow(ps_builder *b, Py_ssize_t n)
 }
 
 int
-ps_builder_close(ps_builder *b, place *root)
+ps_builder_close_trie(ps_builder *b, place *root)
 {
     *root = 0;
     while (b->top >= 0) {
@@ -375,7 +334,7 @@ ps_builder_close(ps_builder *b, place *root)
 }
 
 size_t
-ps_builder_orphans(const ps_builder *b, place out[PS_BUILDER_ORPHANS])
+ps_builder_trie_orphans(const ps_builder *b, place out[PS_BUILDER_ORPHANS])
 {
     size_t n = 0;
     for (int level = 0; level <= b->top; level++) {
@@ -387,7 +346,7 @@ ps_builder_orphans(const ps_builder *b, place out[PS_BUILDER_ORPHANS])
 }
 
 void
-ps_builder_clear_nodes(ps_builder *b)
+ps_builder_clear_trie(ps_builder *b)
 {
     for (int level = 0; level <= PS_MAX_LEVEL; level++) {
         ps_open_node *n = b->open[level];

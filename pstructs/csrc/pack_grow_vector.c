@@ -51,7 +51,7 @@ write_node(ps_builder *b, int level, uint8_t top, const place *children, int n, 
     }
     w->scratch.len = 0;
     ps_image_flush(w, 0, 0); /* no job is left that a later digest could wait for */
-    return ps_image_add_array(w, &t, 0, false, NULL, at);
+    return ps_image_add_array(w, &t, 0, false, NULL, NULL, at);
 }
 
 static uint64_t
@@ -152,7 +152,7 @@ ps_builder_close_vector(ps_builder *b, place *root)
 }
 
 size_t
-ps_builder_rows(const ps_builder *b, place out[PS_BUILDER_ORPHANS])
+ps_builder_vector_orphans(const ps_builder *b, place out[PS_BUILDER_ORPHANS])
 {
     size_t n = 0;
     for (int level = 1; level <= b->vector.top; level++) {
@@ -163,7 +163,7 @@ ps_builder_rows(const ps_builder *b, place out[PS_BUILDER_ORPHANS])
 }
 
 void
-ps_builder_clear_rows(ps_builder *b)
+ps_builder_clear_vector(ps_builder *b)
 {
     ps_vector_rows *v = &b->vector;
     while (v->n_items > 0) {

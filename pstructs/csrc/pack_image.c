@@ -493,7 +493,7 @@ ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint32_t
 
 int
 ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_refs,
-                   const uint8_t *digest, place *at)
+                   const uint8_t *targets, const uint8_t *digest, place *at)
 {
     size_t length = w->scratch.len - start;
     const uint8_t *payload = length ? w->scratch.data + start : (const uint8_t *)"";
@@ -552,6 +552,6 @@ ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_
         return 0;
     }
     const uint8_t head[4] = {t->kind, t->level, (uint8_t)t->n, t->form};
-    return digest_later(w, offset, size, head, sizeof head, payload, length, has_refs, NULL,
+    return digest_later(w, offset, size, head, sizeof head, payload, length, has_refs, targets,
                         t->children, t->n_children);
 }

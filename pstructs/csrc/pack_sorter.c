@@ -1,8 +1,9 @@
 /* pack_sorter.c -- the external merge sort behind pack_sorter.h.
  *
  * A run is written from its sorted index in blocks, and read through a buffer of its own, so the
- * file is only ever accessed in sequence, run by run. The runs stand in a binary heap by (hash of
- * the first entry, number of the run), which keeps equal hashes in the order they were added in.
+ * file is only ever accessed in sequence, run by run. The runs stand in a binary heap by (hash or
+ * key of the first entry, number of the run), which keeps equal ones in the order they were added
+ * in. Comparing keys may run user code, which can't get at the sorter.
  *
  * Cost: O(n log n) in all; memory: the buffer and, when it is sorted, 32 bytes an entry; while
  * merging, the room that the caller grants, of which a run gets 4 KiB at least.
@@ -14,13 +15,29 @@
 
 enum { BLOCK = 1 << 18, READ_LEAST = 1 << 12, READ_MOST = 1 << 20 };
 
+/* What a decoded key takes, from what its message does: more than tuples of short strs and of
+ * ints do, which take 90 bytes and 20 for each byte of their message. */
+enum { KEY_LEAST = 128, KEY_BYTES = 24 };
+
+/* Let go of the keys that were decoded for sorting. */
+static void
+drop_keys(ps_sorter *s)
+{
+    for (size_t i = 0; s->by_key != NULL && s->sorted != NULL && i < s->n_items; i++) {
+        PyObject *key = (PyObject *)(uintptr_t)s->sorted[i].hash;
+        s->sorted[i].hash = 0;
+        Py_XDECREF(key);
+    }
+}
+
 static void
 drop_items(ps_sorter *s)
 {
+    drop_keys(s);
     ps_buf_clear(&s->entries);
     PyMem_RawFree(s->items);
     s->items = s->sorted = NULL;
-    s->n_items = s->items_cap = 0;
+    s->n_items = s->items_cap = s->objects = 0;
 }
 
 void
@@ -29,6 +46,7 @@ ps_sorter_clear(ps_sorter *s)
     drop_items(s);
     for (uint32_t i = 0; i < s->n_runs; i++) {
         PyMem_RawFree(s->runs[i].data);
+        Py_CLEAR(s->runs[i].key);
     }
     PyMem_RawFree(s->runs);
     PyMem_RawFree(s->heap);
@@ -51,30 +69,46 @@ ps_sorter_added(ps_sorter *s)
 {
     ps_entry_head e;
     memcpy(&e, s->entries.data + s->entries.len, sizeof e);
+    if (s->by_key != NULL) {
+        ps_bt_kind kind = ps_order_kind(s->entries.data + s->entries.len + sizeof e);
+        if (kind == PS_BT_ANY) {
+            s->objects += KEY_LEAST + KEY_BYTES * (size_t)e.key_size;
+        }
+        s->words = kind != PS_BT_ANY && (s->n_items == 0 || (s->words && s->kind == kind));
+        s->kind = kind;
+    }
     s->items[s->n_items++] = (ps_sort_item){.hash = e.hash, .at = s->entries.len};
     s->entries.len += ps_entry_size(&e);
 }
 
-/* Sort what is in the buffer. */
-static int
-sort(ps_sorter *s)
+int
+ps_sorter_sort(ps_sorter *s)
 {
+    int result = 0;
+    if (s->sorted != NULL) {
+        return 0;
+    }
     ps_sort_item *spare = PyMem_RawMalloc((s->n_items + 1) * sizeof *spare);
     if (spare == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    if (s->n_items) {
-        s->sorted = ps_sort_by_hash(s->items, spare, (Py_ssize_t)s->n_items);
-    }
-    if (s->sorted == spare) {
-        spare = s->items;
-        s->items = s->sorted;
-        s->items_cap = s->n_items + 1;
-    }
     s->sorted = s->items;
+    if (s->n_items) {
+        ps_sort_item *sorted = s->by_key == NULL
+                                   ? ps_sort_by_hash(s->items, spare, (Py_ssize_t)s->n_items)
+                                   : ps_order_sort(s, spare);
+        if (sorted == spare) {
+            spare = s->items;
+            s->items = s->sorted = sorted;
+            s->items_cap = s->n_items + 1;
+        }
+        else if (sorted == NULL) {
+            result = -1;
+        }
+    }
     PyMem_RawFree(spare);
-    return 0;
+    return result;
 }
 
 /* ---- the file */
@@ -110,6 +144,7 @@ ps_sorter_spill(ps_sorter *s, int fd)
     int result = -1;
     s->fd = fd;
     if (s->n_items == 0) {
+        s->sorted = NULL;
         return 0;
     }
     if (ps_image_grow((void **)&s->runs, &cap, s->n_runs, sizeof *s->runs) < 0) {
@@ -117,7 +152,7 @@ ps_sorter_spill(ps_sorter *s, int fd)
     }
     s->runs_cap = (uint32_t)cap;
     ps_run run = {.at = s->file_end};
-    if (sort(s) < 0) {
+    if (ps_sorter_sort(s) < 0) {
         return -1;
     }
     for (size_t i = 0; i < s->n_items; i++) {
@@ -142,7 +177,9 @@ ps_sorter_spill(ps_sorter *s, int fd)
     }
     run.end = s->file_end;
     s->runs[s->n_runs++] = run;
-    s->n_items = 0;
+    drop_keys(s);
+    s->sorted = NULL;
+    s->n_items = s->objects = 0;
     s->entries.len = 0;
     result = 0;
 done:
@@ -210,35 +247,51 @@ load(ps_sorter *s, ps_run *r)
 
 /* ---- the heap of runs */
 
-static bool
-before(const ps_sorter *s, uint32_t a, uint32_t b)
+/* 1, 0, -1 */
+static int
+before(ps_sorter *s, uint32_t a, uint32_t b)
 {
-    const ps_run *ra = &s->runs[a], *rb = &s->runs[b];
-    uint64_t ha = ps_load64(ra->data + ra->pos), hb = ps_load64(rb->data + rb->pos);
-    return ha != hb ? ha < hb : a < b;
+    ps_run *ra = &s->runs[a], *rb = &s->runs[b];
+    const uint8_t *pa = ra->data + ra->pos, *pb = rb->data + rb->pos;
+    if (s->by_key == NULL) {
+        uint64_t ha = ps_load64(pa), hb = ps_load64(pb);
+        return ha != hb ? ha < hb : a < b;
+    }
+    if (a > b) {
+        return ps_order_less(s->by_key, pa, &ra->key, pb, &rb->key);
+    }
+    int less = ps_order_less(s->by_key, pb, &rb->key, pa, &ra->key);
+    return less < 0 ? -1 : !less;
 }
 
-static void
+static int
 sift_down(ps_sorter *s, uint32_t i)
 {
     uint32_t run = s->heap[i];
     for (uint32_t child; (child = 2 * i + 1) < s->n_heap; i = child) {
-        if (child + 1 < s->n_heap && before(s, s->heap[child + 1], s->heap[child])) {
-            child++;
+        int right = child + 1 < s->n_heap ? before(s, s->heap[child + 1], s->heap[child]) : 0;
+        if (right < 0) {
+            return -1;
         }
-        if (before(s, run, s->heap[child])) {
+        child += (uint32_t)right;
+        int here = before(s, run, s->heap[child]);
+        if (here < 0) {
+            return -1;
+        }
+        if (here) {
             break;
         }
         s->heap[i] = s->heap[child];
     }
     s->heap[i] = run;
+    return 0;
 }
 
 int
 ps_sorter_merge(ps_sorter *s, size_t room)
 {
     if (s->n_runs == 0) {
-        return sort(s);
+        return ps_sorter_sort(s);
     }
     if (ps_sorter_spill(s, s->fd) < 0) {
         return -1;
@@ -265,7 +318,9 @@ ps_sorter_merge(ps_sorter *s, size_t room)
         s->heap[s->n_heap++] = i;
     }
     for (uint32_t i = s->n_heap / 2; i-- > 0;) {
-        sift_down(s, i);
+        if (sift_down(s, i) < 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -296,11 +351,14 @@ ps_sorter_pop(ps_sorter *s)
         if (s->n_items > 8) {
             ps_prefetch(s->entries.data + s->sorted[8].at);
         }
+        PyObject *key = s->by_key ? (PyObject *)(uintptr_t)s->sorted->hash : NULL;
         s->sorted++;
         s->n_items--;
+        Py_XDECREF(key);
         return 0;
     }
     ps_run *r = &s->runs[s->heap[0]];
+    Py_CLEAR(r->key);
     memcpy(&e, r->data + r->pos, sizeof e);
     r->pos += ps_entry_size(&e);
     int more = load(s, r);
@@ -315,6 +373,11 @@ ps_sorter_pop(ps_sorter *s)
             return 0;
         }
     }
-    sift_down(s, 0);
-    return 0;
+    return sift_down(s, 0);
+}
+
+PyObject **
+ps_sorter_key(ps_sorter *s)
+{
+    return s->n_runs ? &s->runs[s->heap[0]].key : (PyObject **)(void *)&s->sorted->hash;
 }

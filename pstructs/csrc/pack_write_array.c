@@ -225,7 +225,7 @@ ps_write_array_node(ps_writer *w, ps_node *n, uint8_t kind, int level, uint64_t 
         w->encoder.has_refs = has_refs;
         ps_image_flush(w, mark, arena_mark);
     }
-    result = ps_image_add_array(w, t, start, w->encoder.has_refs, NULL, at);
+    result = ps_image_add_array(w, t, start, w->encoder.has_refs, NULL, NULL, at);
 done:
     w->scratch.len = start;
     w->encoder.has_refs = outer_refs;
@@ -272,7 +272,7 @@ ps_write_vector(ps_writer *w, const ps_rrb *t, place *at)
         goto done;
     }
     top->n = top->n_children;
-    result = ps_image_add_array(w, top, start, false, NULL, at);
+    result = ps_image_add_array(w, top, start, false, NULL, NULL, at);
 done:
     PyMem_RawFree(top);
     return result;
@@ -329,7 +329,7 @@ ps_copy_array_node(ps_writer *w, ps_pack *pack, const ps_record *r, place *at)
         t->sizes[i] = counts[i] + (vector && i ? t->sizes[i - 1] : 0);
         t->words[i] = vector ? 0 : (int64_t)ps_load64(r->words + 8 * (uint64_t)i);
     }
-    result = ps_image_add_array(w, t, start, has_refs, r->at + PS_R_DIGEST, at);
+    result = ps_image_add_array(w, t, start, has_refs, NULL, r->at + PS_R_DIGEST, at);
 done:
     w->scratch.len = start;
     PyMem_RawFree(t);

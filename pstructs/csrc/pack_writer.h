@@ -181,6 +181,6 @@ int ps_image_add_node(ps_writer *w, int width, int level, uint32_t datamap, uint
                       const uint8_t *digest, place *at);
 /* The same for an array node. */
 int ps_image_add_array(ps_writer *w, const array_parts *t, uint64_t start, bool has_refs,
-                       const uint8_t *digest, place *at);
+                       const uint8_t *targets, const uint8_t *digest, place *at);
 
 #endif

@@ -28,6 +28,7 @@ builder_traverse(PyObject *self, visitproc visit, void *arg)
     if (b != NULL) {
         Py_VISIT(b->sink);
         Py_VISIT(b->importable);
+        Py_VISIT(b->order);
         for (uint32_t i = 0; i < b->vector.n_items; i++) {
             Py_VISIT(b->vector.items[i]);
         }
@@ -52,13 +53,14 @@ builder_dealloc(PyObject *self)
 static PyObject *
 builder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"sink", "kind", "importable", "uuid", NULL};
-    PyObject *sink, *importable = Py_None;
+    static char *names[] = {"sink", "kind", "importable", "uuid", "key", NULL};
+    PyObject *sink, *importable = Py_None, *order = Py_None;
     const char *kind = "map", *uuid = NULL;
     Py_ssize_t uuid_len = 0;
     ps_state *st = ps_state_of_type(type);
-    if (st == NULL || !PyArg_ParseTupleAndKeywords(args, kwargs, "O|s$Oz#:PackBuilder", names,
-                                                   &sink, &kind, &importable, &uuid, &uuid_len)) {
+    if (st == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O|s$Oz#O:PackBuilder", names, &sink, &kind,
+                                     &importable, &uuid, &uuid_len, &order)) {
         return NULL;
     }
     if (!PyCallable_Check(sink) || (importable != Py_None && !PyCallable_Check(importable))) {
@@ -68,14 +70,26 @@ builder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static const struct {
         const char *name;
         uint8_t kind;
-    } kinds[] = {{"map", PS_REC_MAP}, {"set", PS_REC_SET}, {"vector", PS_ARRAY_VECTOR}};
+    } kinds[] = {{"map", PS_REC_MAP},
+                 {"set", PS_REC_SET},
+                 {"vector", PS_ARRAY_VECTOR},
+                 {"sortedmap", PS_ARRAY_SORTED + PS_BT_MAP},
+                 {"sortedset", PS_ARRAY_SORTED}};
+    enum { N_KINDS = sizeof kinds / sizeof *kinds };
     int which = 0;
-    while (which < 3 && strcmp(kinds[which].name, kind) != 0) {
+    while (which < N_KINDS && strcmp(kinds[which].name, kind) != 0) {
         which++;
     }
-    if (which == 3) {
-        return PyErr_Format(PyExc_ValueError, "kind is 'map', 'set' or 'vector', not '%.100s'",
+    if (which == N_KINDS) {
+        return PyErr_Format(PyExc_ValueError,
+                            "kind is 'map', 'set', 'vector', 'sortedmap' or 'sortedset', not "
+                            "'%.100s'",
                             kind);
+    }
+    bool keyed = order != Py_None;
+    if (keyed && (kinds[which].kind < PS_ARRAY_SORTED || !PyCallable_Check(order))) {
+        return PyErr_Format(PyExc_TypeError,
+                            "key is a function for the order of a sorted collection, or None");
     }
     if (uuid != NULL && uuid_len != 16) {
         return PyErr_Format(PyExc_ValueError, "uuid must be 16 bytes, not %zd", uuid_len);
@@ -89,8 +103,9 @@ builder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
-    if (ps_builder_init(self->b, st, sink, importable == Py_None ? NULL : importable,
-                        kinds[which].kind, (const uint8_t *)uuid) < 0) {
+    if (ps_builder_init(
+            self->b, st, sink, importable == Py_None ? NULL : importable, keyed ? order : NULL,
+            (uint8_t)(kinds[which].kind + (keyed ? PS_BT_KEYED : 0)), (const uint8_t *)uuid) < 0) {
         Py_CLEAR(self);
     }
     return (PyObject *)self;
@@ -125,6 +140,13 @@ end(builder_object *o, int result)
 }
 
 /* ---- taking */
+
+static bool
+is_map(const ps_builder *b)
+{
+    return b->kind == PS_REC_MAP ||
+           (b->kind >= PS_ARRAY_SORTED && (b->kind - PS_ARRAY_SORTED) & PS_BT_MAP);
+}
 
 static int
 add_pair(ps_builder *b, PyObject *item)
@@ -162,9 +184,9 @@ take(ps_builder *b, PyObject *iterator, size_t room, Py_ssize_t n)
         if (item == NULL) {
             return PyErr_Occurred() ? -1 : 0;
         }
-        int r = b->kind == PS_REC_MAP   ? add_pair(b, item)
-                : b->kind == PS_REC_SET ? ps_builder_add(b, item, NULL)
-                                        : ps_builder_push(b, item);
+        int r = is_map(b)                    ? add_pair(b, item)
+                : b->kind == PS_ARRAY_VECTOR ? ps_builder_push(b, item)
+                                             : ps_builder_add(b, item, NULL);
         Py_DECREF(item);
         if (r < 0 || ps_builder_drain(b, false) < 0) {
             return -1;
@@ -189,9 +211,25 @@ builder_take(PyObject *self, PyObject *args)
     if (begin(o, TAKING) < 0) {
         return NULL;
     }
+    if (o->b->sorter.sorted != NULL) {
+        end(o, 0);
+        return PyErr_Format(PyExc_ValueError, "what is held was sorted; spill it before taking more");
+    }
     int r = take(o->b, iterator, room < 0 ? 0 : (size_t)room, n);
     end(o, r);
     return r < 0 ? NULL : PyBool_FromLong(r);
+}
+
+static PyObject *
+builder_sort(PyObject *self, PyObject *unused)
+{
+    builder_object *o = (builder_object *)self;
+    if (begin(o, TAKING) < 0) {
+        return NULL;
+    }
+    int r = ps_sorter_sort(&o->b->sorter);
+    end(o, r);
+    return r < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -309,6 +347,10 @@ static PyMethodDef builder_methods[] = {
     {"take", builder_take, METH_VARARGS,
      "take($self, iterator, room, n, /)\n--\n\n"
      "Take up to n items, or until `held` reaches room bytes. False: there are no more."},
+    {"sort", builder_sort, METH_NOARGS,
+     "sort($self, /)\n--\n\n"
+     "Bring what is held into order, which may compare keys; spill() does it, too. Nothing more\n"
+     "can be taken until it was spilled."},
     {"spill", builder_spill, METH_O,
      "spill($self, file, /)\n--\n\n"
      "Move what is held to the end of a file, always the same one."},
@@ -341,10 +383,10 @@ static PyGetSetDef builder_getset[] = {
 };
 
 static PyType_Slot builder_type_slots[] = {
-    {Py_tp_doc, "PackBuilder(sink, kind='map', *, importable=None, uuid=None)\n--\n\n"
-                "Build the pack of one map, set or vector from any number of items, in bounded\n"
-                "memory.\n\n"
-                "sink(bytes) gets the pack piece by piece."},
+    {Py_tp_doc, "PackBuilder(sink, kind='map', *, importable=None, uuid=None, key=None)\n--\n\n"
+                "Build the pack of one collection from any number of items, in bounded memory.\n\n"
+                "sink(bytes) gets the pack piece by piece. kind: 'map', 'set', 'vector',\n"
+                "'sortedmap' or 'sortedset', whose order is that of key(k) for the keys k."},
     {Py_tp_new, builder_new},
     {Py_tp_dealloc, builder_dealloc},
     {Py_tp_traverse, builder_traverse},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,13 @@ import pytest
 
 from pstructs import pmap
 from pstructs.cache import SnapshotStore, repairing
-from pstructs.errors import StoreDamagedError, StoreError
+from pstructs.errors import (
+    DamagedExportError,
+    PackError,
+    StoreDamagedError,
+    StoreError,
+    StorePathError,
+)
 from pstructs.packs import PackWriter
 from support.stores import BIG, SMALL, grown, same_versions, waiting
 
@@ -201,7 +208,9 @@ def test_a_pack_that_was_made_up_does_not_replace_anything(
             a.verify()
 
 
-@pytest.mark.parametrize("name", ["_fetch", "_replace", "_insert", "_put_aside", "_report"])
+@pytest.mark.parametrize(
+    "name", ["_fetch", "_announce", "_insert", "_put_aside", "_drop_strays", "_report"]
+)
 def test_a_repair_that_is_interrupted_goes_on_the_next_time(
     a: SnapshotStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -248,3 +257,101 @@ def test_a_catalog_that_can_not_be_read_is_said_to_be_so(a: SnapshotStore, tmp_p
         con.execute("DROP TABLE pstructs_version")
     with pytest.raises(StoreError), SnapshotStore(a.path) as again:
         again.repair(source)
+
+
+# ---- archives
+def archive_of(a: SnapshotStore, tmp_path: Path) -> Path:
+    """Archive the versions of a copy of the store; its heads hold something else by then."""
+    with SnapshotStore(tmp_path / "copy") as copy:
+        a.push(copy)
+        for head in list(copy.heads()):
+            copy.save(SMALL.set("n", head), head=head)
+        kept = [version.id for version in a.versions]
+        copy.archive(kept, tmp_path / "archive")
+    shutil.rmtree(tmp_path / "copy")
+    return tmp_path / "archive"
+
+
+@pytest.mark.parametrize("damage", ["file flipped", "file gone", "file cut", "row flipped"])
+def test_values_come_from_an_archive(a: SnapshotStore, tmp_path: Path, damage: str) -> None:
+    archive = archive_of(a, tmp_path)
+    ids = {version.id: version.number for version in a.versions}
+    values = {number: dict(a.load(number)) for number in ids.values()}
+    path = a.path
+    a.close()
+    with SnapshotStore(path) as opened:
+        DAMAGES[damage](opened)
+    with SnapshotStore(path) as opened:
+        with pytest.raises(StoreDamagedError):
+            opened.verify()
+        report = opened.repair(archive)
+        assert report.problems == () and report.aside is None
+        assert report.moved and set(report.moved) <= ids.keys()
+        assert {version.id: version.number for version in opened.versions} == ids
+        for number, value in values.items():
+            assert dict(opened.load(number)) == value
+        assert opened.verify().unlisted == ()
+        opened.save(opened.load().set("after", 1))
+        opened.gc()
+        assert opened.verify().unlisted == ()
+        assert waiting(opened) == []
+    with SnapshotStore(path) as opened:
+        assert opened.repair(archive).moved == ()
+        assert dict(opened.load(1)) == values[1]
+
+
+def test_rows_of_versions_come_from_an_archive(a: SnapshotStore, tmp_path: Path) -> None:
+    archive = archive_of(a, tmp_path)
+    ids = [version.id for version in a.versions]
+    a._folder.con.execute("DELETE FROM pstructs_version WHERE number IN (1, 3)")
+    report = a.repair(archive)
+    assert set(report.versions) == {ids[0], ids[2]}
+    assert report.problems == ()
+    assert [version.id for version in a.versions] == ids
+
+
+def test_an_archive_that_lacks_a_version_repairs_the_others(
+    a: SnapshotStore, tmp_path: Path
+) -> None:
+    archive = archive_of(a, tmp_path)
+    late = a.save(a.load().set("late", 1))
+    lost, path = large(a), a.path
+    a.close()
+    lost.unlink()
+    with SnapshotStore(path) as opened:
+        report = opened.repair(archive)
+        assert len(report.moved) == 5
+        assert any(str(late) in problem for problem in report.problems), report
+        assert dict(opened.load(1)) == dict(BIG)
+        with pytest.raises(PackError):
+            dict(opened.load(late))
+
+
+def test_an_archive_that_is_damaged_or_none_repairs_nothing(
+    a: SnapshotStore, tmp_path: Path
+) -> None:
+    archive = archive_of(a, tmp_path)
+    large(a).unlink()
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 1
+    archive.write_bytes(data)
+    with pytest.raises(PackError):
+        a.repair(archive)
+    (tmp_path / "pack").write_bytes(PackWriter(BIG).image)
+    with pytest.raises(StorePathError, match="no archive"):
+        a.repair(tmp_path / "pack")
+    evil = {"pstructs archive": 1, "versions": pmap({"x": {"number": "1"}}), "values": pmap()}
+    (tmp_path / "evil").write_bytes(PackWriter(evil).image)
+    a._folder.con.execute("DELETE FROM pstructs_version WHERE number = 1")
+    with pytest.raises(DamagedExportError, match="something else than versions"):
+        a.repair(tmp_path / "evil")
+
+
+def test_a_wrong_value_in_an_archive_is_not_taken(a: SnapshotStore, tmp_path: Path) -> None:
+    root = a.version(1).root
+    wrong = {"pstructs archive": 1, "versions": pmap(), "values": pmap({root: SMALL})}
+    (tmp_path / "wrong").write_bytes(PackWriter(wrong).image)
+    large(a).unlink()
+    report = a.repair(tmp_path / "wrong")
+    assert report.moved == ()
+    assert report.problems

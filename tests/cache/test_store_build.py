@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -16,14 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pstructs import pmap, pset, pvector
+from pstructs import pmap, pset, psortedmap, psortedset, pvector
 from pstructs.cache import SnapshotStore, growing
 from pstructs.errors import (
     HeadMovedError,
     StoreClosedError,
     StoreFullError,
     UnsavableValueError,
+    WriteIdError,
 )
+from support.stores import untouched
 
 MANY = 40_000
 LITTLE = 1 << 20
@@ -32,16 +35,6 @@ LITTLE = 1 << 20
 
 def squares(n: int = MANY) -> Iterator[tuple[int, int]]:
     return ((k, k * k) for k in range(n))
-
-
-def untouched(store: SnapshotStore, versions: int = 0) -> None:
-    """The store is as it was: no version, no file, nothing in the table of packs under way."""
-    assert len(store.versions) == versions
-    assert store._con().execute("SELECT count(*) FROM pstructs_pending").fetchone() == (0,)
-    assert os.listdir(os.path.join(store.path, "packs")) == []
-    found = {name.partition("-")[0] for name in os.listdir(store.path)}
-    assert found <= {"cache.db", "packs", "leases"}
-    assert store.verify().unlisted == ()
 
 
 @pytest.mark.parametrize("memory", [LITTLE, 1 << 28])
@@ -110,6 +103,31 @@ def test_the_head_moves_only_from_where_it_is_expected(store: SnapshotStore) -> 
     assert store.load() == {"in": "between"}
 
 
+def test_a_build_that_is_tried_again_is_done_once(store: SnapshotStore) -> None:
+    first = store.build(squares(), write_id="load-1")
+    store.save(pmap({"later": 1}))
+    packs = len(os.listdir(os.path.join(store.path, "packs")))
+    again = store.build(squares(), write_id="load-1", expected=None, memory=LITTLE)
+    assert again == first
+    assert store.save(pmap(dict(squares())), write_id="load-1") == first
+    untouched(store, 2, packs)
+    assert store.load() == {"later": 1}
+
+
+def test_a_write_id_names_one_value_and_one_head(store: SnapshotStore) -> None:
+    store.build(squares(3), write_id="load-1")
+    with pytest.raises(WriteIdError, match="load-1"):
+        store.build(squares(), write_id="load-1")
+    with pytest.raises(WriteIdError, match="load-1"):
+        store.build(squares(3), head="other", write_id="load-1")
+    untouched(store, 1)
+    with pytest.raises(HeadMovedError):
+        store.build(squares(4), write_id="load-2", expected=None)
+    assert store.build(squares(4), write_id="load-2").number == 2
+    with pytest.raises(ValueError, match="a write id"):
+        store.build(squares(5), write_id="a\ud800")
+
+
 class Boom(Exception):
     pass
 
@@ -139,6 +157,59 @@ def test_an_interrupt_while_nodes_are_written_leaves_the_store_as_it_was(
 
     with pytest.raises(KeyboardInterrupt):
         store.build(squares(), memory=LITTLE, progress=stop)
+    untouched(store)
+
+
+@pytest.mark.parametrize("kind", ["map", "set", "vector", "sortedmap", "sortedset"])
+def test_nothing_makes_an_empty_collection(store: SnapshotStore, kind: str) -> None:
+    factories = {
+        "map": pmap,
+        "set": pset,
+        "vector": pvector,
+        "sortedmap": psortedmap,
+        "sortedset": psortedset,
+    }
+    empty: Any = factories[kind]()
+    for items in ([], iter(()), (x for x in ())):
+        built = store.build(items, kind)
+        assert (built.entries, store.load(built)) == (0, empty)
+        assert type(store.load(built)) is type(empty)
+    assert built.root == store.save(empty).root
+
+
+@pytest.mark.parametrize("kind", ["map", "sortedmap"])
+@pytest.mark.parametrize("wrong", [7, (1,), (1, 2, 3), "abc", None, {1: 2}])
+@pytest.mark.parametrize("at", [0, 5, MANY - 1])
+def test_an_item_that_is_no_pair_is_named(
+    store: SnapshotStore, kind: str, wrong: Any, at: int
+) -> None:
+    items = itertools.chain(squares(at), [wrong], squares(3))
+    with pytest.raises(
+        (TypeError, ValueError), match=f"item {at} is no pair of a key and a value"
+    ):
+        store.build(items, kind, memory=LITTLE)
+    untouched(store)
+
+
+@pytest.mark.parametrize("kind", ["map", "set", "vector", "sortedmap", "sortedset"])
+def test_what_can_not_be_gone_through_is_refused(store: SnapshotStore, kind: str) -> None:
+    with pytest.raises(TypeError, match="not iterable"):
+        store.build(7, kind)  # type: ignore[arg-type]
+    untouched(store)
+
+
+def test_nan_is_one_key_however_many_objects_it_is(store: SnapshotStore) -> None:
+    nans = [(float("nan"), n) for n in range(3)]
+    assert list(store.load(store.build(nans)).values()) == [2]
+    for kind, items in (("sortedmap", nans), ("sortedset", [1.0, float("nan")])):
+        with pytest.raises(ValueError, match="nan can't be a key of a sorted collection"):
+            store.build(items, kind)
+
+
+@pytest.mark.parametrize("kind", ["map", "set"])
+def test_a_key_that_can_not_be_hashed_is_named(store: SnapshotStore, kind: str) -> None:
+    with pytest.raises(TypeError, match="unhashable type: 'list'"):
+        store.build([([1], 2)] if kind == "map" else [[1]], kind)
     untouched(store)
 
 
@@ -230,9 +301,13 @@ with SnapshotStore(sys.argv[1], durable="none") as store:
         "ints": lambda: ((n, n) for n in range(150_000)),
         "texts": lambda: ((f"user:{n:09}", f"a text of {n} for it") for n in range(80_000)),
         "lists": lambda: ((n, list(range(50))) for n in range(40_000)),
+        "sorted": lambda: ((n * 7919 % 150_001, n) for n in range(150_000)),
+        "sorted texts": lambda: ((f"user:{n * 7919 % 80_001:09}", n) for n in range(80_000)),
+        "sorted pairs": lambda: (((n % 100, n * 7919 % 70_001), n) for n in range(70_000)),
         "long": lambda: ((n, bytes(5000)) for n in range(3000)),
     }[sys.argv[2]]
-    version = store.build(items(), memory=2 << 20)
+    kind = "sortedmap" if sys.argv[2].startswith("sorted") else "map"
+    version = store.build(items(), kind, memory=2 << 20)
     print(version.entries, peak() - before)
 """
 
@@ -241,7 +316,15 @@ with SnapshotStore(sys.argv[1], durable="none") as store:
 @pytest.mark.skipif("PSTRUCTS_ASAN" in os.environ, reason="the sanitizer takes memory of its own")
 @pytest.mark.parametrize(
     ("what", "entries"),
-    [("ints", 150_000), ("texts", 80_000), ("lists", 40_000), ("long", 3000)],
+    [
+        ("ints", 150_000),
+        ("texts", 80_000),
+        ("lists", 40_000),
+        ("long", 3000),
+        ("sorted", 150_000),
+        ("sorted texts", 80_000),
+        ("sorted pairs", 70_000),
+    ],
 )
 def test_memory_stays_within_what_was_granted(folder: Path, what: str, entries: int) -> None:
     """The data take 4 to 15 MB; a quarter on top is for pages and arenas half in use."""

@@ -170,6 +170,30 @@ def test_another_process_is_in_the_way_and_is_named(folder: Path) -> None:
         assert dict(store.erase(SECRET).traces) == {}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_was_forked_is_in_the_way_and_nothing_is_changed(folder: Path) -> None:
+    with SnapshotStore(folder) as store:
+        fill(store)
+        before = list(store.versions)
+        wait, end = os.pipe()
+        child = os.fork()
+        if child == 0:  # it shares the lease of its parent, and never uses the store
+            os.close(end)
+            os.read(wait, 1)
+            os._exit(0)
+        os.close(wait)
+        try:
+            with pytest.raises(StoreBusyError, match=r"was forked from this one.*Nothing was ch"):
+                store.erase(SECRET)
+            assert list(store.versions) == before
+            assert store.verify().unlisted == ()
+        finally:
+            os.close(end)
+            assert os.waitpid(child, 0)[1] == 0
+        assert dict(store.erase(SECRET).traces) == {}
+    assert os.listdir(folder / "leases") == []
+
+
 @pytest.mark.parametrize(
     ("value", "path", "left", "gone"),
     [

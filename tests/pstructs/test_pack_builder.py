@@ -201,7 +201,7 @@ def test_calls_come_in_their_order() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="kind is 'map', 'set' or 'vector', not 'heap'"):
+    with pytest.raises(ValueError, match=r"kind is 'map', 'set', .* not 'heap'"):
         PackBuilder(print, "heap")
     with pytest.raises(TypeError, match="sink must be callable"):
         PackBuilder(None)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -244,6 +245,9 @@ CALL(int, -1, unlinkat, (int at, const char *path, int flags), (at, path, flags)
      record(UNLINK, path, 0, 0, NULL, 0))
 CALL(int, -1, rename, (const char *from, const char *to), (from, to), IF_UNDER(from),
      record(RENAME, from, 0, 0, to, strlen(to)))
+/* no store links what a power cut is tried on, so links are not recorded */
+CALL(int, -1, link, (const char *from, const char *to), (from, to), IF_UNDER(to),
+     if (log_fd >= 0) abort())
 CALL(int, -1, mkdir, (const char *path, mode_t mode), (path, mode), IF_UNDER(path),
      record(MKDIR, path, 0, 0, NULL, 0))
 CALL(int, -1, stat, (const char *path, struct stat *s), (path, s), IF_UNDER(path), (void)0)
@@ -258,6 +262,7 @@ CALL(int, -1, truncate, (const char *path, off_t size), (path, size), IF_UNDER(p
 
 CALL(int, -1, fstat, (int fd, struct stat *s), (fd, s), path_of(fd), (void)0)
 CALL(int, -1, fstat64, (int fd, struct stat64 *s), (fd, s), path_of(fd), (void)0)
+CALL(int, -1, flock, (int fd, int how), (fd, how), path_of(fd), (void)0)
 CALL(int, -1, fsync, (int fd), (fd), path_of(fd), record(SYNC, watched, inode_of(fd), 0, NULL, 0))
 CALL(int, -1, fdatasync, (int fd), (fd), path_of(fd),
      record(SYNC, watched, inode_of(fd), 0, NULL, 0))

@@ -18,10 +18,11 @@ def build(
     spill_every: int | None = None,
     room: int = 0,
     importable: Callable[[Pack], bool] | None = None,
+    key: Callable[[Any], Any] | None = None,
 ) -> tuple[Pack, PackBuilder]:
     """Return the pack of the items, verified whole, and its builder; a run for so many items."""
     image = bytearray()
-    builder = PackBuilder(image.extend, kind, importable=importable)
+    builder = PackBuilder(image.extend, kind, importable=importable, key=key)
     waiting = iter(items)
     with tempfile.TemporaryFile(buffering=0) as file:
         while builder.take(waiting, 1 << 60, spill_every or 1000):

@@ -1,4 +1,4 @@
-"""What the tests of exchange between stores share."""
+"""What tests of stores share."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ def tagged(store: SnapshotStore, name: str, message: str | None, head: str = "ma
     with store._folder.transaction(sync=False) as con:
         version = store._catalog.find(con, head)
         store._catalog.add_tag(con, name, version.number, bytes.fromhex(version.id), message)
+
+
+def untouched(store: SnapshotStore, versions: int = 0, packs: int = 0) -> None:
+    """A call left nothing behind: no version, no file, nothing in the table of packs under way."""
+    assert len(store.versions) == versions
+    assert store._con().execute("SELECT count(*) FROM pstructs_pending").fetchone() == (0,)
+    assert len(os.listdir(os.path.join(store.path, "packs"))) == packs
+    found = {name.partition("-")[0] for name in os.listdir(store.path)}
+    assert found <= {"cache.db", "packs", "leases"}
+    assert store.verify().unlisted == ()
