@@ -26,6 +26,7 @@ from typing import Any
 
 from pstructs.cache.layout import DATABASE
 from pstructs.distributed.backend import (
+    STORE_FULL,
     PackLostError,
     aside,
     cluster_of,
@@ -277,8 +278,13 @@ class ClusterLink(Link):
                 return self._ray.get(self._ask(method, args), timeout=left)
             except errors.GetTimeoutError:
                 raise HeadTimeoutError(_late(self.opening.name)) from None
+            except (errors.ObjectStoreFullError, errors.OutOfDiskError) as error:
+                raise HeadError(
+                    f"the head {self.opening.name!r}: {STORE_FULL} Whether a write was made is "
+                    "not known; one that has a write_id can be sent again"
+                ) from error
             except errors.RayTaskError as error:
-                if isinstance(error, errors.RayActorError) or error.cause is None:
+                if isinstance(error.cause, errors.RayError | None):
                     raise HeadError(f"the head {self.opening.name!r}: {error}") from error
                 raise error.cause from None
             except errors.RayActorError as error:

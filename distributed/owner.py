@@ -33,7 +33,7 @@ from pstructs.distributed.backend import (
     aside,
     cluster_of,
     connected,
-    fetch,
+    explained,
 )
 from pstructs.distributed.pieces import Piece, StoredPack, Travelling, arrived
 from pstructs.errors import ShareError
@@ -242,8 +242,9 @@ class Owner:
         """Call the actor and wait for the answer; errors are a `ShareError`."""
 
         def work() -> Any:
-            ref = getattr(self.look_up(), method).remote(*args)
-            return fetch(connected(), ref, timeout, _DOING[method])
+            ray, actor = connected(), self.look_up()
+            with explained(ray, timeout, _DOING[method]):  # also putting what is sent
+                return ray.get(getattr(actor, method).remote(*args), timeout=timeout)
 
         try:
             return aside(work)

@@ -11,15 +11,17 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_AUTH_MODE"] = "disabled"
 
 import ray
 
-from pstructs import PVector, pvector
-from pstructs.distributed import Handle, ShareError, share
+from pstructs import PVector, m, pvector
+from pstructs.distributed import Handle, Head, ShareError, head, share
 from pstructs.distributed.opened import OPEN_PACKS
+from pstructs.errors import HeadError
 
 NUMBERS = 1_000_000  # 8 MB a vector
 MEMORY = 80_000_000
@@ -66,6 +68,12 @@ def fill() -> dict[str, object]:
             share(refused)
         except ShareError as error:
             result["still"] = str(error)
+    counter: Head[Any] = head("counter", m(n=0), timeout=20)
+    try:
+        counter.reset(pvector(range(2 * NUMBERS)))
+    except HeadError as error:
+        result["head"] = str(error)
+    result["counter"] = counter.reset(m(n=1))["n"]
     result["seconds"] = time.monotonic() - began
     task = ray.remote(add_up)
     result["passed"] = ray.get(task.options(max_retries=0).remote(share(refused[:10])), timeout=60)
