@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 import os
@@ -51,19 +50,6 @@ class Cluster:
         for name in (function.__module__, Runner.__module__):
             if name.startswith(("test_", "conftest")):
                 self.ray.cloudpickle.register_pickle_by_value(sys.modules[name])
-
-    def close_workers(self) -> None:
-        """Let all workers close the packs that they keep open for their next task."""
-
-        def close() -> None:
-            from pstructs.distributed.opened import OPEN_PACKS
-
-            gc.collect()
-            OPEN_PACKS.clear()
-            time.sleep(0.1)  # so that no worker gets two of these
-
-        self.by_value(close)
-        self.get([self.ray.remote(close).remote() for _ in range(2)])
 
     def sent(self, value: Any) -> int:
         """Bytes that Ray sends for a value, without what its references lead to."""
