@@ -274,7 +274,11 @@ class Refs:
 
     def names_in_reflog(self, con: sqlite3.Connection) -> dict[str, bytes | None]:
         """Return all names that ever were, and what each is at by the reflog."""
-        return dict(con.execute(_NAMES).fetchall())
+        found = dict(con.execute(_NAMES).fetchall())
+        for name in found:
+            if not isinstance(name, str):
+                self.damaged(f"the reflog has the name {name!r:.220}")
+        return found
 
     def _rows_and_reflog(
         self, con: sqlite3.Connection, select: str

@@ -155,6 +155,7 @@ CHANGES = [
     "UPDATE pstructs_reflog SET move = 99 WHERE name = 'side'",
     "UPDATE pstructs_reflog SET action = 'x' WHERE name = 'main' AND move = 2",
     "DELETE FROM pstructs_reflog WHERE name = 'main' AND move = 2",
+    "UPDATE pstructs_reflog SET name = CAST(name AS BLOB) WHERE name = 'side'",
     "DELETE FROM pstructs_reflog",
     "DELETE FROM Cache WHERE filename IS NULL AND rowid = 5",
     "UPDATE Cache SET filename = '../../../etc/passwd' WHERE filename IS NOT NULL",
