@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import gc
 import hashlib
-import math
 import os
 import pickle
 import random
@@ -289,17 +288,33 @@ def report(found: list[Figures]) -> None:
         print("| " + " | ".join(cells) + " |")
 
 
-def plot(found: list[Figures]) -> None:
-    """Bars on a scale where each block is twice the one before."""
-    for title, value, unit in (
-        ("time of a save, one key changed", lambda f: statistics.median(f.save), "us"),
-        ("bytes of a version", lambda f: f.nbytes, ""),
-    ):
-        print(f"\n{title}; each block doubles it")
-        least = min(map(value, found))
-        for f in found:
-            blocks = "#" * (1 + round(math.log2(value(f) / least)))
-            print(f"  {f.name:36} {blocks} {value(f):,.0f} {unit}".rstrip())
+def plot(found: list[Figures], file: str) -> None:
+    """Draw the medians, each kind in a panel of its own, on logarithmic scales."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    panels: list[tuple[str, Callable[[Figures], float]]] = [
+        ("save, one key changed (\u00b5s)", lambda f: statistics.median(f.save)),
+        ("bytes of a version", lambda f: f.nbytes),
+        ("open the last version (\u00b5s)", lambda f: statistics.median(f.last)),
+        ("diff, 10 keys apart (\u00b5s)", lambda f: statistics.median(f.diff)),
+        ("history of a key (ms)", lambda f: statistics.median(f.history) / 1e3),
+    ]
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    axes = figure.subplots(3, 2, sharey=True).flat
+    names = [f"{f.name.split(',')[0]} ({f.versions})" for f in found]
+    for axis, (title, value) in zip(axes, panels, strict=False):
+        bars = axis.barh(names, [value(f) for f in found], color=["C0"] + ["C7"] * len(found))
+        axis.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+        axis.set_xscale("log")
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_xlim(min(map(value, found)) / 3, max(map(value, found)) * 30)
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].invert_yaxis()
+    axes[5].set_axis_off()
+    axes[5].text(0, 0.5, "lower is better, logarithmic scales;\nin brackets: versions kept")
+    figure.savefig(file, metadata={"Date": None})
 
 
 def targets(f: Figures, entries: int, versions: int) -> None:
@@ -324,6 +339,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--versions", type=int, default=1000)
     parser.add_argument("--copies", type=int, default=10, help="versions of those that copy")
+    parser.add_argument("--plot", metavar="FILE", help="draw the figures: an .svg or a .png")
     parser.add_argument("--rivals", default="all", help=f"all, none, or of {','.join(RIVALS)}")
     a = parser.parse_args()
     chosen = (
@@ -343,7 +359,8 @@ def main() -> None:
             except ImportError as error:
                 print(f"  {name} is not installed ({error})")
     report(found)
-    plot([f for f in found if "before" not in f.name])
+    if a.plot:
+        plot([f for f in found if "before" not in f.name], a.plot)
 
 
 if __name__ == "__main__":

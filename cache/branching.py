@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, overload
 from pstructs.cache.lineage import later_than, only_in
 from pstructs.cache.opened import OpenStore
 from pstructs.cache.pins import check_value
-from pstructs.cache.refs import Head, Move
+from pstructs.cache.refs import Move
 from pstructs.cache.version import (
     Version,
     VersionName,
@@ -207,7 +207,7 @@ class Branching(OpenStore):
         """
         self._writable()
         with self._committer.transaction() as con:
-            at = self._head(con, name)
+            at = self._catalog.existing_head(con, name)
             if expected is not None:
                 wanted = self._catalog.find(con, expected)
                 self._committer.check_expected(con, name, at, wanted)
@@ -235,7 +235,7 @@ class Branching(OpenStore):
         self._writable()
         check_head_name(new)
         with self._committer.transaction() as con:
-            at = self._head(con, name)
+            at = self._catalog.existing_head(con, name)
             version = self._catalog.find(con, at.name)
             self._catalog.drop_head(con, at, f"rename to {new}")
             self._catalog.move(
@@ -336,8 +336,7 @@ class Branching(OpenStore):
 
     def tags(self) -> dict[str, TagInfo]:
         """Return all tags, by name."""
-        with self._folder.errors:
-            con = self._con()
+        with self._reading() as con:
             return {
                 tag.name: TagInfo(
                     tag.name, self._catalog.find(con, tag.name), tag.time, tag.message
@@ -375,8 +374,7 @@ class Branching(OpenStore):
         (2, 2)
         """
         moment = _moment(when)
-        with self._folder.errors:
-            con = self._con()
+        with self._reading() as con:
             moves = Reflog(self._folder, check_head_name(head))
             place = bisect_right(moves, moment, key=lambda move: move.time)
             new = moves[place - 1].new if place else None
@@ -412,20 +410,13 @@ class Branching(OpenStore):
         ...     [version.number for version in store.since(made[1])]
         [3, 4]
         """
-        with self._folder.errors:
-            con = self._con()
+        with self._reading() as con:
             start = self._catalog.find(con, head)
             if isinstance(point, datetime):
                 return later_than(self._catalog, con, start, nanoseconds(point))
             return only_in(self._catalog, con, start, self._catalog.find(con, point))
 
     # ---- looking up
-    def _head(self, con: sqlite3.Connection, name: str) -> Head:
-        at = self._catalog.head(con, check_head_name(name))
-        if at is None:
-            self._catalog.missing(con, f"there is no head {name!r}")
-        return at
-
     def _id(self, con: sqlite3.Connection, vid: str) -> Version:
         found = self._catalog.by_id(con, bytes.fromhex(vid))
         if found is None:

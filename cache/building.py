@@ -21,6 +21,7 @@ from pstructs.cache.catalog import Draft
 from pstructs.cache.commit import ANY, AnyVersion, Change, CommittedBefore, Expected
 from pstructs.cache.growing import GrowingPack
 from pstructs.cache.meta import pack_meta
+from pstructs.cache.opened import Progress
 from pstructs.cache.saving import Saving
 from pstructs.cache.version import Version, VersionName, check_head_name, check_text
 from pstructs.packs import PackBuilder
@@ -31,8 +32,6 @@ KINDS = ("map", "set", "vector", "sortedmap", "sortedset")
 LEAST_MEMORY = 1 << 20
 BATCH = 4096
 """Items between two calls of `progress`, and between two chances to interrupt."""
-
-Progress = Callable[[int, int], object]
 
 
 class Building(Saving):
@@ -93,6 +92,8 @@ class Building(Saving):
         HeadMovedError, StoreFullError, StoreClosedError
             As for `save`. After any error, also one out of `items` or a comparison of keys, the
             store is as it was.
+        PackError
+            When what waits on the disk can't be read back.
         StoreError
             When something was erased meanwhile, and values share a part with versions that held
             it; build again.

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple, NoReturn
 from pstructs.cache import erased, refs
 from pstructs.cache.meta import pack_meta, unpack_meta
 from pstructs.cache.refs import Head, Refs, seal
-from pstructs.cache.version import Version, VersionName, split_steps
+from pstructs.cache.version import Version, VersionName, check_head_name, split_steps
 from pstructs.errors import MissingVersionError
 
 __all__ = ["SCHEMA", "Catalog", "Draft", "Head", "seal"]
@@ -330,6 +330,19 @@ class Catalog(Refs):
             both = " and ".join(self._version(row).id for row in rows)
             self.missing(con, f"{base!r} could be {both}: give more digits")
         return self._version(rows[0])
+
+    def existing_head(self, con: sqlite3.Connection, name: str) -> Head:
+        """Return where a head is.
+
+        Raises
+        ------
+        MissingVersionError
+            When there is none of that name.
+        """
+        found = self.head(con, check_head_name(name))
+        if found is None:
+            self.missing(con, f"there is no head {name!r}")
+        return found
 
     def missing(self, con: sqlite3.Connection, problem: str) -> NoReturn:
         """Raise the error that says what was not found, and what there is."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pstructs.cache.opened import OpenStore
+from pstructs.cache.opened import OpenStore, Progress
 from pstructs.cache.verify import VerifyReport, verify_store
 from pstructs.cache.version import VersionName
 
@@ -17,7 +15,7 @@ class Checking(OpenStore):
     def verify(
         self,
         version: VersionName | None = None,
-        progress: Callable[[int, int], object] | None = None,
+        progress: Progress | None = None,
     ) -> VerifyReport:
         """Read and check everything: every row of the catalog and every byte of every pack.
 

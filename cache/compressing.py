@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pstructs.cache.collecting import Graph, kept_versions
-from pstructs.cache.opened import OpenStore
+from pstructs.cache.opened import OpenStore, Progress
 from pstructs.cache.recoding import recode, settle
 from pstructs.cache.squeezed import zstandard
 from pstructs.cache.version import Version, VersionName
@@ -59,7 +59,10 @@ class Compressing(OpenStore):
     """Compresses packs that are seldom read."""
 
     def compress(
-        self, older_than: timedelta | VersionName | None = None, level: int = 3
+        self,
+        older_than: timedelta | VersionName | None = None,
+        level: int = 3,
+        progress: Progress | None = None,
     ) -> CompressReport:
         """Compress the packs that only old versions need, with zstandard.
 
@@ -73,6 +76,8 @@ class Compressing(OpenStore):
             are that no head is at.
         level : int
             Of zstandard, from 1 (fast) to 22 (small).
+        progress : callable, optional
+            Called with the packs that were looked at and the packs that there are to look at.
 
         Returns
         -------
@@ -115,10 +120,20 @@ class Compressing(OpenStore):
         zstandard()
         with self._folder.using(), self._committer.guard():
             con = self._folder.con
-            return self._recode(_cold(self._folder, con, self._judge(con, older_than)), level)
+            packs = _cold(self._folder, con, self._judge(con, older_than))
+            return self._recode(packs, level, progress)
 
-    def decompress(self) -> CompressReport:
+    def decompress(self, progress: Progress | None = None) -> CompressReport:
         """Expand all compressed packs again: the reverse of `compress`.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with the packs that were looked at and the packs that there are to look at.
+
+        Returns
+        -------
+        CompressReport
 
         Raises
         ------
@@ -142,7 +157,7 @@ class Compressing(OpenStore):
         """
         self._writable()
         with self._folder.using(), self._committer.guard():
-            return self._recode(self._folder.squeezed(), None)
+            return self._recode(self._folder.squeezed(), None, progress)
 
     def _judge(
         self, con: sqlite3.Connection, older_than: timedelta | VersionName | None
@@ -155,10 +170,17 @@ class Compressing(OpenStore):
         number = self._catalog.find(con, older_than).number
         return lambda version: version.number < number
 
-    def _recode(self, packs: list[bytes], level: int | None) -> CompressReport:
+    def _recode(
+        self, packs: list[bytes], level: int | None, progress: Progress | None
+    ) -> CompressReport:
         settle(self._folder)  # what could not be taken back when it failed
-        sizes = [recode(self._committer, pack, level) for pack in packs]
-        done = [size for size in sizes if size is not None]
+        done = []
+        for count, pack in enumerate(packs, 1):
+            sizes = recode(self._committer, pack, level)
+            if sizes is not None:
+                done.append(sizes)
+            if progress is not None:
+                progress(count, len(packs))
         return CompressReport(
             len(done),
             len(packs) - len(done),

@@ -17,7 +17,7 @@ from pstructs.cache.opened import OpenStore
 from pstructs.cache.pins import Kind, Mark
 from pstructs.cache.report import StoreReport, make_report
 from pstructs.cache.retention import Policy
-from pstructs.cache.version import Version, VersionName, check_head_name
+from pstructs.cache.version import Version, VersionName
 from pstructs.errors import MissingVersionError
 
 if TYPE_CHECKING:
@@ -88,29 +88,23 @@ class Keeping(OpenStore):
             )
         if dry_run:
             with self._snapshot() as con:
-                self._check_head(con, head)
+                if head is not None:
+                    self._catalog.existing_head(con, head)
                 return plan(self._folder, con, policy, head, now)
         with self._committer.transaction() as con:
-            self._check_head(con, head)
+            if head is not None:
+                self._catalog.existing_head(con, head)
             return expire(self._folder, con, policy, head, now)
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
         """One state of the catalog, for several statements that only read."""
-        with self._folder.errors:
-            con = self._con()
+        with self._reading() as con:
             con.execute("BEGIN")
             try:
                 yield con
             finally:
                 con.execute("ROLLBACK")
-
-    def _check_head(self, con: sqlite3.Connection, head: str | None) -> None:
-        if head is not None and self._catalog.head(con, check_head_name(head)) is None:
-            names = ", ".join(repr(found.name) for found in self._catalog.heads(con)[:10])
-            raise MissingVersionError(
-                f"{self.path}: there is no head {head!r}; there are {names or 'none yet'}"
-            )
 
     # ---- pins and holds
     def pin(self, version: VersionName, name: str) -> Version:

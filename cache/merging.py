@@ -160,8 +160,7 @@ class Merging(Saving, Reading):
         ...     sorted(store.load().items())
         [('a', 1), ('b', 5)]
         """
-        with self._folder.errors:
-            con = self._con()
+        with self._reading() as con:
             taken = self._catalog.find(con, version)
             if not taken.parents:
                 raise MissingVersionError(
@@ -336,14 +335,10 @@ class Merging(Saving, Reading):
 
     def _at(self, head: str, default: Any = ABSENT) -> Version | None:
         """Return the version of a head; None when there is none and a value to start from."""
-        with self._folder.errors:
-            con = self._con()
-            at = self._catalog.head(con, check_head_name(head))
-            if at is None:
-                if default is ABSENT:
-                    self._catalog.missing(con, f"there is no head {head!r}")
+        with self._reading() as con:
+            if default is not ABSENT and self._catalog.head(con, check_head_name(head)) is None:
                 return None
-            return self._catalog.find(con, head)
+            return self._catalog.find(con, self._catalog.existing_head(con, head).name)
 
     def _done(self, head: str, write_id: str | None) -> Version | None:
         """Return the version of the commit with that write id, when it was to this head alone."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from pstructs.cache.commit import DURABLE, Committer, Durable
 from pstructs.cache.dedupe import KnownNodes
@@ -14,7 +16,10 @@ from pstructs.errors import StoreClosedError
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["OpenStore"]
+__all__ = ["OpenStore", "Progress"]
+
+#: What long operations call now and then, with what is done and what there is to do.
+Progress: TypeAlias = Callable[[int, int], object]
 
 
 class OpenStore:
@@ -78,6 +83,12 @@ class OpenStore:
         if self._closed:
             raise StoreClosedError(f"{self.path}: this handle was closed; open the store anew")
         return self._folder.con
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Read the catalog within; what goes wrong with it is explained."""
+        with self._folder.errors:
+            yield self._con()
 
     def _writable(self) -> None:
         self._con()

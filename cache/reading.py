@@ -134,8 +134,7 @@ class Reading(OpenStore):
         """
         if limit is not None and limit < 0:
             raise ValueError(f"limit is a number of versions, got {limit}")
-        with self._folder.errors:
-            con = self._con()
+        with self._reading() as con:
             if head == "main" and not self._catalog.last_number(con) and not self.heads():
                 return []
             start = self._catalog.find(con, head)
@@ -153,8 +152,7 @@ class Reading(OpenStore):
 
     def heads(self) -> dict[str, Version]:
         """Return all heads and the versions that they are at, by name."""
-        with self._folder.errors:
-            con = self._con()
+        with self._reading() as con:
             catalog = self._catalog
             return {head.name: catalog.find(con, head.name) for head in catalog.heads(con)}
 

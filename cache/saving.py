@@ -234,8 +234,7 @@ class Saving(OpenStore):
         """
         found: dict[str, Expected] = {}
         if expected:
-            with self._folder.errors:
-                con = self._con()
+            with self._reading() as con:
                 for head, name in expected.items():
                     found[head] = None if name is None else self._catalog.find(con, name)
                     if check:
@@ -281,9 +280,7 @@ class Saving(OpenStore):
         check_head_name(head)
         with self._committer.transaction() as con:
             catalog = self._catalog
-            at = catalog.head(con, head)
-            if at is None:
-                catalog.missing(con, f"there is no head {head!r}")
+            at = catalog.existing_head(con, head)
             now = self._origin(con, catalog.find(con, head))
             if to is not None:
                 target = catalog.find(con, to)

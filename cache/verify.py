@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from pstructs.errors import PackError, StoreDamagedError, StoreError
 
 if TYPE_CHECKING:
     from pstructs.cache.folder import Folder
+    from pstructs.cache.opened import Progress
 
 SHORT_BYTES = 8
 
@@ -134,7 +134,7 @@ class _Check:
         return found
 
     # ---- packs
-    def packs(self, keys: list[bytes], progress: Callable[[int, int], object] | None) -> None:
+    def packs(self, keys: list[bytes], progress: Progress | None) -> None:
         """Check these packs and all that they reach."""
         todo, known = list(dict.fromkeys(key[:SHORT_BYTES] for key in keys)), set[bytes]()
         known.update(todo)
@@ -224,7 +224,7 @@ def verify_store(
     folder: Folder,
     con: sqlite3.Connection,
     name: VersionName | None,
-    progress: Callable[[int, int], object] | None,
+    progress: Progress | None,
     swept: int,
 ) -> VerifyReport:
     """Check a store, or one version of it; see `SnapshotStore.verify`."""

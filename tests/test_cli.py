@@ -122,6 +122,54 @@ def test_a_large_file_that_breaks_near_its_end_changes_nothing(
         assert opened.verify().unlisted == ()
 
 
+@pytest.mark.parametrize("large", [1, 1 << 30])
+def test_import_keeps_records_sorted_once_it_was_told_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    monkeypatch.setattr("pstructs._cli.importing.LARGE", large)
+    lines = [f'{{"id": {n * 7 % 1000}, "n": {n}}}\n' for n in range(1000)]
+    Path("n.ndjson").write_text("".join(lines))
+    Path("m.ndjson").write_text("".join(lines[1:]))
+    run("import", "n.ndjson", "store", "--key", "id")
+    for options in (["--sorted"], [], ["--unsorted"], []):
+        result = run("import", "m.ndjson", "store", "--key", "id", *options)
+        assert result.exit_code == 0, result.output
+        assert ("0 added, 0 removed" in result.stdout) == (large > 1 and options == [])
+    with SnapshotStore("store") as opened:
+        kinds = [type(opened.load(version)) for version in opened.versions]
+        sorted_map = opened.load(2)
+    unsorted = pstructs.PMap
+    assert kinds == [unsorted, pstructs.PSortedMap, pstructs.PSortedMap, unsorted, unsorted]
+    assert list(sorted_map) == list(range(1, 1000))
+    assert run("show", "store", "3", "--limit", "1").stdout.splitlines()[2].startswith("1 ")
+    assert '"n": 143' not in run("show", "store", "3", "--key", "1").stdout
+    assert "143" in run("show", "store", "3", "--key", "1").stdout
+    assert "no record with the key 'x'" in the_error(run("show", "store", "3", "--key", "x"))
+    assert run("diff", "store", "2", "3").stdout == "0 added, 0 removed, 0 changed\n"
+
+
+@pytest.mark.parametrize("large", [1, 1 << 30])
+def test_records_whose_keys_have_no_order_are_not_imported_sorted(
+    run: Run, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    monkeypatch.setattr("pstructs._cli.importing.LARGE", large)
+    Path("mixed.ndjson").write_text('{"id": 1}\n{"id": "one"}\n')
+    error = the_error(run("import", "mixed.ndjson", "store", "--sorted"))
+    assert "1" in error and "'one'" in error and "can't be sorted" in error
+    with SnapshotStore("store") as opened:
+        assert len(opened.versions) == 0
+    assert run("import", "mixed.ndjson", "store").exit_code == 0
+
+
+def test_history_of_a_sorted_record(run: Run) -> None:
+    Path("n.ndjson").write_text('{"id": 1, "n": 1}\n{"id": 2, "n": 1}\n')
+    Path("m.ndjson").write_text('{"id": 1, "n": 2}\n{"id": 2, "n": 1}\n')
+    for name in ("n.ndjson", "m.ndjson"):
+        run("import", name, "store", "--key", "id", "--sorted")
+    assert "n: 1 → 2" in run("history", "store", "1").stdout
+    assert "no version of main holds 'x'" in the_error(run("history", "store", "x"))
+
+
 def test_import_takes_the_key_column_the_format_and_the_head(run: Run) -> None:
     Path("data.txt").write_text('{"id": 1, "name": "Ada"}\n{"id": 2, "name": "Bob"}\n')
     result = run(
@@ -273,6 +321,36 @@ def test_versions_expire_and_space_is_given_back(run: Run, store: str) -> None:
     assert run("verify", store).exit_code == 0
 
 
+def test_old_versions_are_compressed_and_expanded(run: Run) -> None:
+    pytest.importorskip("zstandard")
+    for n in range(4):
+        with SnapshotStore("big") as opened:
+            opened.save(pstructs.pmap({f"key {k}": n * k for k in range(3000)}))
+    assert "say --days or --before" in the_error(
+        run("compress", "big", "--days", "1", "--before", "2")
+    )
+    assert run("compress", "big", "--days", "1").stdout == "0 packs compressed.\n"
+    assert run("compress", "big", "--before", "2").stdout.startswith("1 pack compressed: ")
+    told = run("compress", "big", "--level", "9").stdout
+    assert re.fullmatch(
+        r"2 packs compressed: .* became .*; 1 stay as they are, small ones or in that form "
+        r"already\.\n",
+        told,
+    )
+    assert run("show", "big", "1").exit_code == run("verify", "big").exit_code == 0
+    assert run("decompress", "big").stdout.startswith("3 packs expanded: ")
+    assert run("decompress", "big").stdout == "0 packs expanded.\n"
+    the_error(run("compress", "nowhere"))
+
+
+def test_compressing_without_its_extra_says_what_to_install(
+    run: Run, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    error = the_error(run("compress", store))
+    assert error == "error: zstandard is not installed. Run: pip install 'pstructs[compress]'"
+
+
 def test_verify_reports_a_flipped_bit(run: Run) -> None:
     rows = "".join(f"{n},{'text' * 10}{n}\n" for n in range(3000))
     Path("big.csv").write_text("id,text\n" + rows)
@@ -318,7 +396,7 @@ def test_help_explains_every_command(run: Run) -> None:
     text = run("--help").stdout
     for name in (
         *("demo", "import", "log", "show", "diff", "verify"),
-        *("report", "expire", "compact", "gc"),
+        *("report", "expire", "compact", "gc", "compress", "decompress"),
     ):
         assert name in text
         assert run(name, "--help").exit_code == 0

@@ -141,6 +141,13 @@ def import_(
     ] = None,
     head: Head = "main",
     message: Annotated[str | None, typer.Option(help="A note to keep with the version.")] = None,
+    ordered: Annotated[
+        bool | None,
+        typer.Option(
+            "--sorted/--unsorted",
+            help="Keep the records in the order of their keys. Default: as the version before.",
+        ),
+    ] = None,
 ) -> None:
     """Save the records of a file as a new version.
 
@@ -154,7 +161,13 @@ def import_(
     from pstructs._cli.importing import import_file
 
     import_file(
-        file, store, key=key, format=format.value if format else None, head=head, message=message
+        file,
+        store,
+        key=key,
+        format=format.value if format else None,
+        head=head,
+        message=message,
+        ordered=ordered,
     )
 
 
@@ -320,6 +333,32 @@ def gc(
     from pstructs._cli.keeping import collect_garbage
 
     collect_garbage(store, grace)
+
+
+@app.command(rich_help_panel="Give back space")
+def compress(
+    store: Store,
+    days: Annotated[float, typer.Option(min=0, help="Only versions that are older, in days.")] = 0,
+    before: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help=f"Only versions before this one: {VERSION}."),
+    ] = None,
+    level: Annotated[
+        int, typer.Option(min=1, max=22, help="Of zstandard: 1 is fast, 22 is small.")
+    ] = 3,
+) -> None:
+    """Compress what only versions need that no head is at. All of them stay readable."""
+    from pstructs._cli.keeping import compress_packs
+
+    compress_packs(store, days=days, before=before, level=level)
+
+
+@app.command(rich_help_panel="Give back space")
+def decompress(store: Store) -> None:
+    """Expand all that was compressed, so that it is read in place again."""
+    from pstructs._cli.keeping import decompress_packs
+
+    decompress_packs(store)
 
 
 Place = Annotated[

@@ -16,6 +16,7 @@ EXTRAS = {
     "diskcache": "cache",
     "cachetools": "cache",
     "fsspec": "remote",
+    "zstandard": "compress",
     "ray": "distributed",
 }
 

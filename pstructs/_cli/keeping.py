@@ -1,9 +1,10 @@
-"""`pstructs report`, `expire`, `compact` and `gc`: what stays in a store, and what it takes."""
+"""`pstructs report`, `expire`, `compact`, `gc` and `compress`: what stays, and what it takes."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -12,7 +13,17 @@ from pstructs._cli.errors import CommandError
 from pstructs._cli.stores import opened
 from pstructs._cli.text import count, size
 
-__all__ = ["collect_garbage", "compact_store", "expire_versions", "report_space"]
+if TYPE_CHECKING:
+    from pstructs.cache.compressing import CompressReport
+
+__all__ = [
+    "collect_garbage",
+    "compact_store",
+    "compress_packs",
+    "decompress_packs",
+    "expire_versions",
+    "report_space",
+]
 
 
 def report_space(path: Path, *, limit: int) -> None:
@@ -84,3 +95,29 @@ def collect_garbage(path: Path, grace: int) -> None:
     )
     for who in found.readers:
         console.print(f"May still be read by: {who}", markup=False)
+
+
+def compress_packs(path: Path, *, days: float, before: str | None, level: int) -> None:
+    """Compress the packs that only old versions need."""
+    if days and before is not None:
+        raise CommandError("say --days or --before, not both")
+    older_than = timedelta(days=days) if days else before
+    with opened(path) as store, screen.bar("Compressing") as move:
+        found = store.compress(older_than, level, progress=move)
+    _tell_packs("compressed", found)
+
+
+def decompress_packs(path: Path) -> None:
+    """Expand the packs that were compressed."""
+    with opened(path) as store, screen.bar("Expanding") as move:
+        found = store.decompress(progress=move)
+    _tell_packs("expanded", found)
+
+
+def _tell_packs(done: str, found: CompressReport) -> None:
+    told = f"{count(found.packs, 'pack')} {done}"
+    if found.packs:
+        told += f": {size(found.nbytes_before)} became {size(found.nbytes_after)}"
+    if found.left:
+        told += f"; {found.left} stay as they are, small ones or in that form already"
+    screen.out().print(told + ".", markup=False)

@@ -113,11 +113,11 @@ def diff_versions(path: Path, a: str, b: str, *, limit: int) -> None:
     console = screen.out()
     with opened(path) as store:
         old, new = store.load(a), store.load(b)
-        both = (pstructs.PMap, pstructs.PSet)
+        both = (pstructs.PMap, pstructs.PSet, pstructs.PSortedMap, pstructs.PSortedSet)
         if not any(isinstance(old, kind) and isinstance(new, kind) for kind in both):
             raise CommandError(
                 f"version {a} is a {type(old).__name__} and version {b} a {type(new).__name__}. "
-                "Only two maps or two sets can be compared"
+                "Only two maps or two sets of one kind can be compared"
             )
         found = pstructs.diff(old, new)
         console.print(

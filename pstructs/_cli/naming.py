@@ -95,7 +95,9 @@ def history_of(path: Path, key: str, *, head: str, limit: int) -> None:
 
 def _changes(store: SnapshotStore, text: str, head: str, limit: int) -> list[ValueChange]:
     """Changes of the key that the user means: the text itself, else the JSON value it spells."""
-    found = store.history([text], head, limit)
+    found: list[ValueChange] = []
+    with contextlib.suppress(TypeError):  # other keys of a sorted one can't be compared with it
+        found = store.history([text], head, limit)
     if not found:
         with contextlib.suppress(ValueError, TypeError):
             found = store.history([json.loads(text)], head, limit)

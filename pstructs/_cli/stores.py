@@ -31,8 +31,9 @@ def opened(path: Path, *, create: bool = False) -> Iterator[SnapshotStore]:
 
 def find_key(table: Any, text: str) -> Any:
     """The key of `table` that the user means: the text itself, else the JSON value it spells."""
-    if text in table:
-        return text
+    with contextlib.suppress(TypeError):  # other keys of a sorted one can't be compared with it
+        if text in table:
+            return text
     with contextlib.suppress(ValueError, TypeError):
         key = json.loads(text)
         if key in table:

@@ -160,9 +160,8 @@ differ(job *j, ps_slot sa, ps_slot sb, int level)
 {
     ps_state *st = j->st;
     int rc = -1, width = j->width;
-    ps_node *a = ps_child_open(st, sa, width, level);
-    ps_node *b = a == NULL ? NULL : ps_child_open(st, sb, width, level);
-    if (b == NULL) {
+    ps_node *a, *b;
+    if (ps_child_open_pair(st, sa, sb, width, level, &a, &b) < 0) {
         goto done;
     }
     if (level == PS_MAX_LEVEL) {

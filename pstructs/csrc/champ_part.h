@@ -44,6 +44,20 @@ ps_child_open(ps_state *st, ps_slot s, int width, int level)
                                              : ps_slot_node(s);
 }
 
+/* The nodes in two child slots, to compare them: of a child that both have, packed ones know
+ * no more than that it is the same. 0 / -1. */
+PS_INLINE int
+ps_child_open_pair(ps_state *st, ps_slot sa, ps_slot sb, int width, int level, ps_node **a,
+                   ps_node **b)
+{
+    if (ps_slot_is_packed(sa) && ps_slot_is_packed(sb)) {
+        return st->pack_ops->pair(st, sa, sb, width, level, a, b);
+    }
+    *a = ps_child_open(st, sa, width, level);
+    *b = *a == NULL ? NULL : ps_child_open(st, sb, width, level);
+    return *b == NULL ? -1 : 0;
+}
+
 PS_INLINE void
 ps_child_close(ps_slot s, ps_node *n)
 {

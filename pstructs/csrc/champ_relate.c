@@ -95,9 +95,8 @@ equal(ps_state *st, ps_slot sa, ps_slot sb, int width, int level)
     if (counts && Py_EnterRecursiveCall(" while comparing persistent collections")) {
         return -1;
     }
-    ps_node *a = ps_child_open(st, sa, width, level);
-    ps_node *b = a == NULL ? NULL : ps_child_open(st, sb, width, level);
-    if (b != NULL) {
+    ps_node *a, *b;
+    if (ps_child_open_pair(st, sa, sb, width, level, &a, &b) == 0) {
         eq = width == 2 ? equal_nodes(st, a, b, 2, level) : equal_nodes(st, a, b, 1, level);
     }
     ps_child_close(sa, a);

@@ -149,6 +149,10 @@ typedef struct ps_pack_ops {
      * and child slots packed, its meta naming ref. NULL with an exception when
      * the record is damaged or its level is not `level`. */
     ps_node *(*node)(ps_state *st, ps_slot ref, int width, int level);
+    /* The records at a and b as nodes that are only compared with each other: a child that
+     * both name is not followed, and one slot stands for it in both. 0 / -1. */
+    int (*pair)(ps_state *st, ps_slot a, ps_slot b, int width, int level, ps_node **na,
+                ps_node **nb);
     /* New reference: the decoded key or value at ref. */
     PyObject *(*value)(ps_state *st, ps_slot ref);
     /* New reference: the record at ref as an array node of that kind (PS_ARRAY_*), its values

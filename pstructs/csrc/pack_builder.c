@@ -19,7 +19,8 @@ ps_builder_init(ps_builder *b, ps_state *st, PyObject *sink, PyObject *importabl
     b->sink = Py_NewRef(sink);
     b->importable = Py_XNewRef(importable);
     b->order = Py_XNewRef(order);
-    b->sorter.by_key = is_sorted(b) ? st : NULL;
+    b->sorter.st = st;
+    b->sorter.by_key = is_sorted(b);
     if (uuid != NULL) {
         memcpy(b->uuid, uuid, sizeof b->uuid);
     }

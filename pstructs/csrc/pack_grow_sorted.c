@@ -30,35 +30,12 @@ encode_key(ps_writer *w, PyObject *key)
     return ps_msg_encode(&w->encoder, key);
 }
 
-/* The word of the order key that begins scratch: of what will be read back. */
-static int
-word_of(ps_writer *w, PyObject *order, size_t size, int64_t *word)
-{
-    if (ps_bt_word(order, word) == ps_order_kind(w->scratch.data)) {
-        return 0;
-    }
-    ps_entry_head e = {.key_size = (uint32_t)size};
-    ps_buf entry = {NULL, 0, 0};
-    PyObject *key = NULL;
-    if (ps_buf_add(&entry, &e, sizeof e) == 0 && ps_buf_add(&entry, w->scratch.data, size) == 0) {
-        key = ps_entry_key(w->st, entry.data);
-    }
-    ps_buf_clear(&entry);
-    if (key == NULL) {
-        return -1;
-    }
-    ps_bt_word(key, word);
-    Py_DECREF(key);
-    return 0;
-}
-
 int
 ps_builder_add_sorted(ps_builder *b, PyObject *key, PyObject *value)
 {
     ps_writer *w = &b->writer;
     ps_bt_probe probe;
     size_t sizes[2];
-    int64_t word = 0;
     int result = -1;
     bool key_refs;
     if (ps_sorted_check_key(key) < 0) {
@@ -86,10 +63,9 @@ ps_builder_add_sorted(ps_builder *b, PyObject *key, PyObject *value)
         goto done;
     }
     sizes[1] = w->scratch.len - sizes[0];
-    if (key_refs == false && word_of(w, order, sizes[0], &word) < 0) {
-        goto done;
-    }
-    result = ps_builder_enter(b, (uint64_t)word, sizes, key_refs ? order : NULL);
+    /* Only exact ints, floats and strs have words, and are encoded as such: what is read back has
+     * the same word. */
+    result = ps_builder_enter(b, (uint64_t)probe.word, sizes, key_refs ? order : NULL);
 done:
     Py_DECREF(order);
     return result;

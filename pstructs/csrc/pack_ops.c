@@ -332,22 +332,37 @@ pack_find(ps_state *st, ps_slot ref, int width, int level, uint64_t h1, PyObject
 
 /* ---- nodes */
 
+static int
+open_record(ps_state *st, ps_slot ref, int width, int level, ps_record *r)
+{
+    ps_pack *pack = ps_pack_of(st, ref);
+    if (ps_record_open(st, pack, ps_slot_offset(ref), r) < 0) {
+        return -1;
+    }
+    if (r->kind != width - 1 || r->level != level) {
+        ps_pack_damaged(st, pack, r->offset,
+                        "a node has another level or kind than its parent says");
+        return -1;
+    }
+    return 0;
+}
+
+/* The record at ref as a heap node. Children at the positions in `but` are not followed:
+ * `instead` stands for each. */
 static ps_node *
-pack_node(ps_state *st, ps_slot ref, int width, int level)
+node_but(ps_state *st, ps_slot ref, int width, int level, uint32_t but, ps_slot instead)
 {
     ps_pack *pack = ps_pack_of(st, ref), *target;
     uint64_t offset = ps_slot_offset(ref);
     ps_record r;
-    if (ps_record_open(st, pack, offset, &r) < 0) {
+    if (open_record(st, ref, width, level, &r) < 0) {
         return NULL;
     }
-    if (r.kind != width - 1 || r.level != level) {
-        ps_pack_damaged(st, pack, offset, "a node has another level or kind than its parent says");
-        return NULL;
-    }
+    uint32_t left = r.nodemap;
     /* Open the imports first: that may run Python code. */
-    for (uint32_t i = 0; i < r.n_children; i++) {
-        if (ps_pack_follow(st, pack, offset, ps_record_child(&r, i), &target) < 0) {
+    for (uint32_t i = 0; i < r.n_children; i++, left &= left - 1) {
+        if (!(but & left & -left) &&
+            ps_pack_follow(st, pack, offset, ps_record_child(&r, i), &target) < 0) {
             return NULL;
         }
     }
@@ -373,7 +388,12 @@ pack_node(ps_state *st, ps_slot ref, int width, int level)
             *slot++ = ps_slot_pack(pack->id, (uint64_t)(value - pack->data));
         }
     }
-    for (uint32_t i = 0; i < r.n_children; i++) {
+    left = r.nodemap;
+    for (uint32_t i = 0; i < r.n_children; i++, left &= left - 1) {
+        if (but & left & -left) {
+            *slot++ = instead;
+            continue;
+        }
         ps_ref child = ps_record_child(&r, i);
         target = child.import ? pack->imports[child.import] : pack;
         if (target == NULL || (child.import == 0 && child.offset >= offset)) {
@@ -393,6 +413,64 @@ pack_node(ps_state *st, ps_slot ref, int width, int level)
     n->meta |= PS_META_PACKED;
     ps_node_set_saved(st, n, ref);
     return n;
+}
+
+static ps_node *
+pack_node(ps_state *st, ps_slot ref, int width, int level)
+{
+    return node_but(st, ref, width, level, 0, 0);
+}
+
+/* The short id of the pack that a reference leads to; NULL when there is none. */
+static const uint8_t *
+short_id_of(const ps_pack *pack, ps_ref ref)
+{
+    if (ref.import == 0) {
+        return pack->data + PS_H_UUID;
+    }
+    return ref.import <= pack->n_imports
+               ? pack->data + pack->end + (uint64_t)(ref.import - 1) * PS_PACK_SHORT_ID
+               : NULL;
+}
+
+/* The positions at which two nodes name the same record as their child. */
+static uint32_t
+common_children(const ps_pack *a, const ps_record *ra, const ps_pack *b, const ps_record *rb)
+{
+    uint32_t found = 0;
+    if (a != b && (a->owner == NULL || a->owner == Py_None || a->owner != b->owner)) {
+        return 0; /* what a short id means is known only within one store */
+    }
+    for (uint32_t both = ra->nodemap & rb->nodemap; both; both &= both - 1) {
+        uint32_t bit = both & -both;
+        ps_ref x = ps_record_child(ra, (uint32_t)ps_index(ra->nodemap, bit));
+        ps_ref y = ps_record_child(rb, (uint32_t)ps_index(rb->nodemap, bit));
+        if (x.offset == y.offset) {
+            const uint8_t *p = short_id_of(a, x), *q = short_id_of(b, y);
+            if (p != NULL && q != NULL && memcmp(p, q, PS_PACK_SHORT_ID) == 0) {
+                found |= bit;
+            }
+        }
+    }
+    return found;
+}
+
+static int
+pack_pair(ps_state *st, ps_slot a, ps_slot b, int width, int level, ps_node **na, ps_node **nb)
+{
+    ps_record ra, rb;
+    *na = *nb = NULL;
+    if (open_record(st, a, width, level, &ra) < 0 || open_record(st, b, width, level, &rb) < 0) {
+        return -1;
+    }
+    uint32_t common = common_children(ps_pack_of(st, a), &ra, ps_pack_of(st, b), &rb);
+    *na = node_but(st, a, width, level, common, a);
+    *nb = *na ? node_but(st, b, width, level, common, a) : NULL;
+    if (*nb == NULL) {
+        Py_CLEAR(*na);
+        return -1;
+    }
+    return 0;
 }
 
 static PyObject *
@@ -476,6 +554,7 @@ pack_same(ps_state *st, ps_slot a, ps_slot b)
 
 const ps_pack_ops ps_the_pack_ops = {
     .node = pack_node,
+    .pair = pack_pair,
     .array_node = ps_array_node,
     .vector_get = ps_array_vector_get,
     .value = pack_value,

@@ -141,6 +141,9 @@ decode(ps_state *st, const uint8_t *entry, PyObject **key)
 int
 ps_order_less(ps_state *st, const uint8_t *a, PyObject **a_key, const uint8_t *b, PyObject **b_key)
 {
+    if (*a_key != NULL && *b_key != NULL) { /* without a look at the entries: a cache miss each */
+        return ps_bt_less(*a_key, *b_key);
+    }
     ps_bt_kind kind = common_kind(a, b);
     if (kind != PS_BT_ANY) {
         return compare_words(a, b, kind) < 0;
@@ -187,7 +190,7 @@ before(ps_sorter *s, ps_sort_item *a, ps_sort_item *b)
      * objects is for keys that have no words. */
     PyObject *key[2] = {(PyObject *)(uintptr_t)a->hash, (PyObject *)(uintptr_t)b->hash};
     bool keep[2] = {key[0] != NULL, key[1] != NULL};
-    int less = ps_order_less(s->by_key, entry_of(s, a), &key[0], entry_of(s, b), &key[1]);
+    int less = ps_order_less(s->st, entry_of(s, a), &key[0], entry_of(s, b), &key[1]);
     for (int i = 0; i < 2; i++) {
         if (!keep[i]) {
             Py_XDECREF(key[i]);
@@ -269,7 +272,7 @@ ps_order_sort(ps_sorter *s, ps_sort_item *spare)
     for (size_t i = 0; !s->words && i < s->n_items; i++) {
         const uint8_t *entry = entry_of(s, &items[i]);
         if (ps_order_kind(entry + sizeof(ps_entry_head)) == PS_BT_ANY) {
-            PyObject *key = ps_entry_key(s->by_key, entry);
+            PyObject *key = ps_entry_key(s->st, entry);
             if (key == NULL) {
                 return NULL;
             }

@@ -23,7 +23,7 @@ enum { KEY_LEAST = 128, KEY_BYTES = 24 };
 static void
 drop_keys(ps_sorter *s)
 {
-    for (size_t i = 0; s->by_key != NULL && s->sorted != NULL && i < s->n_items; i++) {
+    for (size_t i = 0; s->by_key && s->sorted != NULL && i < s->n_items; i++) {
         PyObject *key = (PyObject *)(uintptr_t)s->sorted[i].hash;
         s->sorted[i].hash = 0;
         Py_XDECREF(key);
@@ -69,7 +69,7 @@ ps_sorter_added(ps_sorter *s)
 {
     ps_entry_head e;
     memcpy(&e, s->entries.data + s->entries.len, sizeof e);
-    if (s->by_key != NULL) {
+    if (s->by_key) {
         ps_bt_kind kind = ps_order_kind(s->entries.data + s->entries.len + sizeof e);
         if (kind == PS_BT_ANY) {
             s->objects += KEY_LEAST + KEY_BYTES * (size_t)e.key_size;
@@ -95,7 +95,7 @@ ps_sorter_sort(ps_sorter *s)
     }
     s->sorted = s->items;
     if (s->n_items) {
-        ps_sort_item *sorted = s->by_key == NULL
+        ps_sort_item *sorted = !s->by_key
                                    ? ps_sort_by_hash(s->items, spare, (Py_ssize_t)s->n_items)
                                    : ps_order_sort(s, spare);
         if (sorted == spare) {
@@ -215,8 +215,10 @@ refill(ps_sorter *s, ps_run *r, size_t need)
         }
         if (got <= 0) {
             if (!PyErr_Occurred()) {
-                errno = got < 0 ? errno : EIO; /* the file was cut */
-                PyErr_SetFromErrno(PyExc_OSError);
+                ps_raise(s->st, "PackError",
+                         "what a pack is built of waits on the disk and can't be read back (%s); "
+                         "nothing was built. Check the disk",
+                         got < 0 ? strerror(errno) : "it was cut off");
             }
             return -1;
         }
@@ -253,14 +255,14 @@ before(ps_sorter *s, uint32_t a, uint32_t b)
 {
     ps_run *ra = &s->runs[a], *rb = &s->runs[b];
     const uint8_t *pa = ra->data + ra->pos, *pb = rb->data + rb->pos;
-    if (s->by_key == NULL) {
+    if (!s->by_key) {
         uint64_t ha = ps_load64(pa), hb = ps_load64(pb);
         return ha != hb ? ha < hb : a < b;
     }
     if (a > b) {
-        return ps_order_less(s->by_key, pa, &ra->key, pb, &rb->key);
+        return ps_order_less(s->st, pa, &ra->key, pb, &rb->key);
     }
-    int less = ps_order_less(s->by_key, pb, &rb->key, pa, &ra->key);
+    int less = ps_order_less(s->st, pb, &rb->key, pa, &ra->key);
     return less < 0 ? -1 : !less;
 }
 

@@ -38,7 +38,8 @@ typedef struct {
 } ps_run;
 
 typedef struct {
-    ps_state *by_key; /* NULL: in the order of hashes */
+    ps_state *st;
+    bool by_key; /* else in the order of hashes */
     ps_buf entries;
     ps_sort_item *items; /* of the entries in the buffer */
     size_t n_items, items_cap;
@@ -54,7 +55,7 @@ typedef struct {
     uint32_t n_heap;
 } ps_sorter;
 
-/* All zeros is an empty one. */
+/* All zeros but for st and by_key is an empty one. */
 void ps_sorter_clear(ps_sorter *s);
 /* Bytes that are in memory, or will be when they are sorted. */
 PS_INLINE size_t

@@ -23,3 +23,17 @@ def folder(tmp_path: Path) -> Path:
 def store(folder: Path, request: pytest.FixtureRequest) -> Iterator[SnapshotStore]:
     with SnapshotStore(folder, durable=request.param) as opened:
         yield opened
+
+
+@pytest.fixture
+def a(tmp_path: Path) -> Iterator[SnapshotStore]:
+    """One of two stores that exchange versions."""
+    with SnapshotStore(tmp_path / "a", durable="none") as opened:
+        yield opened
+
+
+@pytest.fixture
+def b(tmp_path: Path) -> Iterator[SnapshotStore]:
+    """The other one, with another durability."""
+    with SnapshotStore(tmp_path / "b") as opened:
+        yield opened

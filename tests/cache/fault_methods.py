@@ -89,10 +89,13 @@ def commits(at: Bench) -> None:
         at.made(version.number, SMALL if version.head == "main" else LARGE)
 
 
-def builds(at: Bench) -> None:
-    items = ((n, f"{n:0900}") for n in range(1500))
-    version = at.store.build(items, head="built", memory=1 << 20)
-    at.made(version.number, {n: f"{n:0900}" for n in range(1500)})
+def builds(kind: str) -> Callable[[Bench], None]:
+    def run(at: Bench) -> None:
+        items = ((-n, f"{n:0900}") for n in range(1500))
+        version = at.store.build(items, kind, head="built", memory=1 << 20)
+        at.made(version.number, {-n: f"{n:0900}" for n in range(1500)})
+
+    return run
 
 
 def undoes(at: Bench) -> None:
@@ -344,7 +347,8 @@ CALLS: list[Call] = [
     Call("save", "plain", saves(LARGE, head="side"), 1, BOTH),
     Call("save", "plain", saves(MIXED, head="new", expected=None), 1, BOTH),
     Call("commit", "plain", commits, 2, BOTH),
-    Call("build", "plain", builds, 1),
+    Call("build", "plain", builds("map"), 1),
+    Call("build", "plain", builds("sortedmap"), 1),
     Call("undo", "plain", undoes, 1),
     Call("revert", "plain", reverts, 1),
     Call("merge", "plain", merges, 1),

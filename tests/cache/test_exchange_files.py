@@ -7,7 +7,6 @@ import json
 import os
 import random
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,6 @@ from pstructs.errors import (
 from support.stores import BIG, SMALL, grown, same_versions, state, tagged, waiting
 
 FLIPS = int(os.environ.get("PSTRUCTS_EXPORT_FLIPS", "250"))
-
-
-@pytest.fixture
-def a(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "a", durable="none") as opened:
-        yield opened
-
-
-@pytest.fixture
-def b(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "b") as opened:
-        yield opened
 
 
 def test_a_whole_store_arrives_with_its_ids_and_values(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,6 @@ from pstructs import pmap
 from pstructs.cache import SnapshotStore
 from pstructs.errors import ExpiredVersionError, StoreError
 from support.stores import BIG, SMALL, grown
-
-
-@pytest.fixture
-def a(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "a", durable="none") as opened:
-        yield opened
-
-
-@pytest.fixture
-def b(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "b", durable="none") as opened:
-        yield opened
 
 
 def by_file(a: SnapshotStore, b: SnapshotStore, tmp_path: Path) -> Any:

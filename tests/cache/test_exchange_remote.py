@@ -28,18 +28,6 @@ from support.stores import BIG, SMALL, grown, same_versions, state, tagged, wait
 _names = itertools.count()
 
 
-@pytest.fixture
-def a(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "a", durable="none") as opened:
-        yield opened
-
-
-@pytest.fixture
-def b(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "b") as opened:
-        yield opened
-
-
 @pytest.fixture(params=["memory", "file"])
 def url(tmp_path: Path, request: pytest.FixtureRequest) -> str:
     return (

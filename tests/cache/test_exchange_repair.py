@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,8 @@ from support.stores import BIG, SMALL, grown, same_versions, waiting
 
 
 @pytest.fixture
-def a(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "a", durable="none") as opened:
-        grown(opened)
-        yield opened
+def a(a: SnapshotStore) -> SnapshotStore:
+    return grown(a)
 
 
 def backup_store(a: SnapshotStore, tmp_path: Path) -> Any:

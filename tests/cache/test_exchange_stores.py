@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,6 @@ from pstructs.errors import (
     StoreError,
 )
 from support.stores import BIG, SMALL, grown, same_versions, state, waiting
-
-
-@pytest.fixture
-def a(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "a", durable="none") as opened:
-        yield opened
-
-
-@pytest.fixture
-def b(tmp_path: Path) -> Iterator[SnapshotStore]:
-    with SnapshotStore(tmp_path / "b") as opened:
-        yield opened
 
 
 def test_a_pull_takes_what_is_missing_and_no_more(a: SnapshotStore, b: SnapshotStore) -> None:

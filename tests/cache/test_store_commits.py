@@ -16,9 +16,9 @@ from pstructs import m, pmap, psortedmap, pvector
 from pstructs.cache import SnapshotStore
 from pstructs.cache.meta import pack_meta, unpack_meta
 from pstructs.errors import HeadMovedError, MissingVersionError, StoreError, WriteIdError
+from support.stores import BIG
 
 SPAWN = multiprocessing.get_context("spawn")
-BIG = pmap({n: f"{n:020}" for n in range(4000)})
 
 SCALARS = st.one_of(
     st.none(),

@@ -70,6 +70,29 @@ def test_compressed_versions_read_as_before_and_decompress_to_the_same_bytes(sto
     store.verify()
 
 
+def test_progress_is_told_for_each_pack(store) -> None:
+    fill(store)
+    told: list[tuple[int, int]] = []
+    store.compress(progress=lambda *at: told.append(at))
+    assert told == [(n, 4) for n in (1, 2, 3, 4)]  # two of them are rows, and stay so
+    store.decompress(progress=lambda *at: told.append(at))
+    assert told[4:] == [(1, 2), (2, 2)]
+
+
+def test_what_was_compressed_before_an_interrupt_stays_so(store) -> None:
+    def stop(done: int, total: int) -> None:
+        if compressed(store):
+            raise KeyboardInterrupt
+
+    fill(store)
+    with pytest.raises(KeyboardInterrupt):
+        store.compress(progress=stop)
+    assert compressed(store) == 1
+    check(store)
+    assert store.verify().unlisted == ()
+    assert store.compress().packs == 1
+
+
 def test_packs_that_heads_and_newer_versions_need_are_left_alone(store) -> None:
     fill(store)
     assert store.compress(older_than=timedelta(hours=1)).packs == 0

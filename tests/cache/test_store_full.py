@@ -17,9 +17,7 @@ import pytest
 from pstructs import pmap
 from pstructs.cache import SnapshotStore, disk, trouble
 from pstructs.errors import StoreClosedError, StoreError, StoreFullError, StorePathError
-
-SMALL = pmap({"n": 1})
-BIG = pmap({n: f"{n:020}" for n in range(4000)})
+from support.stores import BIG, SMALL
 
 
 def nothing_was_committed(store: SnapshotStore, before: int) -> None:

@@ -17,9 +17,7 @@ from pstructs.cache import SnapshotStore, syncing
 from pstructs.cache.disk import SyncError
 from pstructs.cache.syncing import SharedSync
 from pstructs.errors import StoreClosedError
-
-SMALL = pmap({"n": 1})
-BIG = pmap({n: f"{n:020}" for n in range(4000)})
+from support.stores import BIG, SMALL
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:

@@ -21,9 +21,9 @@ from pstructs import pmap
 from pstructs.cache import SnapshotStore, pending
 from pstructs.cache.folder import _folders
 from pstructs.errors import HeadMovedError, StoreError
+from support.stores import BIG
 
 SPAWN = multiprocessing.get_context("spawn")
-BIG = pmap({n: f"{n:020}" for n in range(4000)})
 
 
 def append(path: str, who: int, times: int) -> None:

@@ -275,6 +275,8 @@ def test_an_error_in_a_comparison_comes_out_wherever_it_is_raised(
         fuse += 1 + fuse // 20
     assert raised > 20
     assert [key.n for key in found.root()] == list(range(30))
+    del found
+    assert sum(type(thing) is wilful for thing in gc.get_objects()) == len(keys)
 
 
 def test_a_comparison_that_calls_the_builder_is_refused(
@@ -344,6 +346,33 @@ def test_the_memory_of_decoded_keys_counts_as_held() -> None:
     with tempfile.TemporaryFile(buffering=0) as file:
         builder.spill(file)
     assert builder.held == 0
+
+
+@pytest.mark.skipif("asan" in _core.BUILD, reason="the sanitizer's allocator does not fail")
+@pytest.mark.parametrize("kind", ["map", "sortedmap"])
+@pytest.mark.parametrize("spill_every", [None, 9])
+@pytest.mark.parametrize("tuples", [False, True])
+def test_a_failing_allocation_is_a_memory_error_and_loses_nothing(
+    kind: str, spill_every: int | None, tuples: bool
+) -> None:
+    from support.failing_allocations import fail_every_allocation
+
+    pairs = [((n % 20, "x") if tuples else n % 20, m(n=n)) for n in range(40)]
+    register_order("test.identity", operator.pos)
+    order = operator.pos if kind == "sortedmap" and not tuples else None
+    with tempfile.TemporaryFile(buffering=0) as file:
+
+        def operation() -> bytes:
+            builder = PackBuilder(bytearray().extend, kind, key=order)
+            waiting = iter(pairs)
+            while builder.take(waiting, 1 << 60, spill_every or 100):
+                if spill_every:
+                    builder.spill(file)
+            builder.merge(0)
+            builder.finish()
+            return builder.root_digest
+
+        assert fail_every_allocation(operation) > 30
 
 
 class Sink:
