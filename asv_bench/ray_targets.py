@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import operator
 import os
 import random
@@ -183,7 +184,7 @@ def read(options: argparse.Namespace) -> None:
     print(
         f"\n{entries:,} entries str -> int, {LOOKUPS:,} lookups, fresh workers; ms and MB a worker"
     )
-    print(f"{'workers':>7}  {'':24}{'first':>10}{'':8}{'later':>10}{'':8}{'USS':>8}")
+    print(f"{'workers':>7}  {'':24}{'first':>10}{'':10}{'later':>10}{'':10}{'USS':>8}")
     for workers in options.workers:
         base: tuple[float, float] | None = None
         for name, how, what in ways:
@@ -207,8 +208,8 @@ def read(options: argparse.Namespace) -> None:
             at = statistics.median(first) * 1e3, statistics.median(later) * 1e3
             base = base or at
             print(
-                f"{workers:7}  {name:24}{at[0]:10.2f}{at[0] / base[0]:7.1f}x"
-                f"{at[1]:10.2f}{at[1] / base[1]:7.1f}x{max(grown) / 1e6:8.1f}",
+                f"{workers:7}  {name:24}{at[0]:10.2f}{at[0] / base[0]:9.1f}x"
+                f"{at[1]:10.2f}{at[1] / base[1]:9.1f}x{max(grown) / 1e6:8.1f}",
                 flush=True,
             )
 
@@ -285,6 +286,7 @@ def map_reduce(options: argparse.Namespace) -> None:
     except ImportError:
         print("(Ray Data or pandas is not installed)")
     else:
+        logging.getLogger("ray.data").setLevel("ERROR")
         ray.data.DataContext.get_current().enable_progress_bars = False
         frame = pandas.DataFrame({"key": keys, "value": list(table.values())})
         step = -(-entries // CHUNKS)

@@ -15,14 +15,16 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from pstructs.errors import ShareError
 
 __all__ = [
     "DEFAULT_TIMEOUT",
+    "STORE_FULL",
     "OwnerGoneError",
     "PackLostError",
     "aside",
@@ -30,6 +32,7 @@ __all__ = [
     "cluster_of",
     "connected",
     "connection",
+    "explained",
     "fetch",
     "ray_or_none",
     "sending",
@@ -53,9 +56,12 @@ class OwnerGoneError(PackLostError):
     ----------
     owner : str
         Its name, where it is known.
+    actor_id : str or None
+        Which actor of that name it was.
     """
 
     owner: str = ""
+    actor_id: str | None = None
 
 
 def ray_or_none() -> Any:
@@ -160,8 +166,21 @@ def aside(work: Callable[[], T]) -> T:
     return _pool.submit(work).result()
 
 
+STORE_FULL = (
+    "the object store is full. Give ray.init() more object_store_memory, or call release() on "
+    "handles that are not needed any more."
+)
+
+
 def fetch(ray: Any, ref: Any, timeout: float, doing: str) -> Any:
-    """`ray.get` with a time limit; what goes wrong becomes a `ShareError` with a remedy.
+    """`ray.get` with a time limit, `explained`."""
+    with explained(ray, timeout, doing):
+        return ray.get(ref, timeout=timeout)
+
+
+@contextmanager
+def explained(ray: Any, timeout: float, doing: str) -> Iterator[None]:
+    """What goes wrong in an exchange with Ray becomes a `ShareError` with a remedy.
 
     Raises
     ------
@@ -172,7 +191,7 @@ def fetch(ray: Any, ref: Any, timeout: float, doing: str) -> Any:
     """
     errors = ray.exceptions
     try:
-        return ray.get(ref, timeout=timeout)
+        yield
     except errors.GetTimeoutError as error:
         raise ShareError(
             f"{doing}: no answer within {timeout:g} s. The cluster may be overloaded or a node "
@@ -195,10 +214,7 @@ def fetch(ray: Any, ref: Any, timeout: float, doing: str) -> Any:
             "Call share() again with the collection and send the new handle."
         ) from error
     except (errors.ObjectStoreFullError, errors.OutOfDiskError) as error:
-        raise ShareError(
-            f"{doing}: the object store is full. Give ray.init() more object_store_memory, or "
-            "call release() on handles that are not needed any more."
-        ) from error
+        raise ShareError(f"{doing}: {STORE_FULL}") from error
     except ShareError:
         raise
     except errors.RayError as error:

@@ -20,7 +20,14 @@ from typing import Any
 
 from pstructs.cache import Digest, Entry, Tier, TierInfo
 from pstructs.cache.marks import ALL
-from pstructs.distributed.backend import OwnerGoneError, aside, connection, fetch, ray_or_none
+from pstructs.distributed.backend import (
+    OwnerGoneError,
+    aside,
+    connection,
+    explained,
+    fetch,
+    ray_or_none,
+)
 from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.owner import NAMESPACE
 from pstructs.distributed.results_actor import Kept, ResultsActor
@@ -258,9 +265,9 @@ class ClusterTier(Tier):
                     f"the tier {self.name!r} is in a cluster that this process has left. Make "
                     "another ClusterTier() after ray.init()"
                 )
-            ref = getattr(self._actor, method).remote(*args)
-            left = max(0.0, until - time.monotonic())
-            return fetch(self._ray, ref, left, f"{method} of the tier {self.name!r}")
+            with explained(self._ray, timeout, f"{method} of the tier {self.name!r}"):
+                ref = getattr(self._actor, method).remote(*args)
+                return self._ray.get(ref, timeout=max(0.0, until - time.monotonic()))
 
         while True:
             try:

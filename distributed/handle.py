@@ -48,6 +48,7 @@ from pstructs.distributed.pieces import (
 )
 from pstructs.distributed.publishing import (
     flush_later,
+    is_watched,
     make_reachable,
     pin,
     publish,
@@ -61,6 +62,9 @@ __all__ = ["Handle", "share"]
 
 log = logging.getLogger("pstructs.distributed")
 T = TypeVar("T")
+
+TRIES = 2
+"""How often the owner may die while a collection is shared."""
 
 Origin = tuple[str, bytes]
 """The folder of a store, and a pack there that has the value as its root."""
@@ -288,12 +292,14 @@ def share(value: Any, *, timeout: float = DEFAULT_TIMEOUT) -> Handle[Any]:
             return value
         value = value.open()  # from before ray.init()
     pickling.enable()
-    try:
-        return _share(value, timeout)
-    except OwnerGoneError as gone:
-        log.warning("the owner of the shared packs has died; sharing anew through another one")
-        PIECES.left(gone.owner)
-        return _share(value, timeout)
+    for _ in range(TRIES):
+        try:
+            return _share(value, timeout)
+        except PackLostError as lost:
+            log.warning("the owner of the shared packs has died; sharing anew through another one")
+            if isinstance(lost, OwnerGoneError):
+                PIECES.left(lost.owner, lost.actor_id)
+    return _share(value, timeout)
 
 
 def share_here(value: Handle[T] | T) -> Handle[T]:
@@ -328,9 +334,15 @@ def _share(value: T, timeout: float) -> Handle[T]:
         stored_pack = StoredPack(PackBuffer(writer.image), written.imports)
         owner = Owner.connect(name, detached=settings.detached)
         publish(piece, stored_pack, owner, timeout)
-    writer.adopt(piece.open(timeout))
+        writer.adopt(piece.open_published(timeout))
+        if not is_watched(owner):  # it ended before the pack was open here, to be sent again
+            gone = OwnerGoneError("publishing a pack: the actor that owns it has died")
+            gone.owner, gone.actor_id = name, owner.actor_id
+            raise gone
+    else:
+        writer.adopt(piece.open(timeout))
     handle: Handle[T] = Handle(piece.uuid, name, origin=written.origin, piece=piece)
-    _SHARED.add(value, handle)
+    _SHARED.add(value, handle, written.held)
     return handle
 
 
@@ -338,15 +350,16 @@ class _Shared:
     """The handle of each living collection that this process shared or opened, by identity."""
 
     def __init__(self) -> None:
-        self._handles: dict[int, tuple[weakref.ref[Any], Handle[Any]]] = {}
+        self._handles: dict[int, tuple[weakref.ref[Any], Handle[Any], Any]] = {}
         self._lock = threading.RLock()  # a weak reference may die while it is held
 
     def get(self, value: Any) -> Handle[Any] | None:
         with self._lock:
-            ref, handle = self._handles.get(id(value), (None, None))
+            ref, handle, _ = self._handles.get(id(value), (None, None, None))
             return handle if ref is not None and ref() is value else None
 
-    def add(self, value: Any, handle: Handle[Any]) -> None:
+    def add(self, value: Any, handle: Handle[Any], held: Any = None) -> None:
+        """Remember a handle, and keep what is `held` as long as the value lives."""
         key = id(value)
 
         def gone(ref: weakref.ref[Any]) -> None:
@@ -359,11 +372,11 @@ class _Shared:
         except TypeError:  # a list or dict of collections: published anew each time
             return
         with self._lock:
-            self._handles[key] = ref, handle
+            self._handles[key] = ref, handle, held
 
     def drop(self, uuid: bytes) -> None:
         with self._lock:
-            for key in [k for k, (_, h) in self._handles.items() if h.uuid == uuid]:
+            for key in [k for k, (_, h, _) in self._handles.items() if h.uuid == uuid]:
                 del self._handles[key]
 
 

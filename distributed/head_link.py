@@ -26,6 +26,7 @@ from typing import Any
 
 from pstructs.cache.layout import DATABASE
 from pstructs.distributed.backend import (
+    STORE_FULL,
     PackLostError,
     aside,
     cluster_of,
@@ -36,6 +37,7 @@ from pstructs.distributed.buffers import PackBuffer
 from pstructs.distributed.head_actor import HeadActor, Opening
 from pstructs.distributed.head_log import SHORT, Row
 from pstructs.distributed.owner import NAMESPACE
+from pstructs.distributed.pieces import PackSource
 from pstructs.errors import HeadError, HeadGoneError, HeadTimeoutError
 from pstructs.packs import Pack
 
@@ -48,7 +50,7 @@ OPEN_BYTES = 8_000_000
 """Bytes of small packs that a process keeps open for the next version to point into."""
 
 
-class Link:
+class Link(PackSource):
     """A connection to one head."""
 
     def __init__(self, opening: Opening) -> None:
@@ -276,8 +278,13 @@ class ClusterLink(Link):
                 return self._ray.get(self._ask(method, args), timeout=left)
             except errors.GetTimeoutError:
                 raise HeadTimeoutError(_late(self.opening.name)) from None
+            except (errors.ObjectStoreFullError, errors.OutOfDiskError) as error:
+                raise HeadError(
+                    f"the head {self.opening.name!r}: {STORE_FULL} Whether a write was made is "
+                    "not known; one that has a write_id can be sent again"
+                ) from error
             except errors.RayTaskError as error:
-                if isinstance(error, errors.RayActorError) or error.cause is None:
+                if isinstance(error.cause, errors.RayError | None):
                     raise HeadError(f"the head {self.opening.name!r}: {error}") from error
                 raise error.cause from None
             except errors.RayActorError as error:

@@ -18,21 +18,27 @@ into one of a lower level.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pstructs.distributed import stored
-from pstructs.distributed.pieces import PIECES, SMALL, Piece, closure
+from pstructs.distributed.pieces import PIECES, SMALL, PackSource, Piece, closure
+from pstructs.errors import HeadError, PackError
 from pstructs.packs import Pack, PackWriter
 
 __all__ = ["Written", "level_of", "piece_of", "write"]
+
+log = logging.getLogger("pstructs.distributed")
 
 FULL_SMALL = 32
 """Small packs a version may reach. Each travels in every handle of it, 1.3 kB for one key of a
 million; opening a map through 32 of them takes 0.4 ms."""
 FULL = 4
 NOTHING, EVERYTHING = -2, 64
+MOST_OF_SOURCE = 64
+"""Packs of a head that a shared value may bring along; beyond, it is copied whole."""
 
 
 def level_of(nbytes: int) -> int:
@@ -51,6 +57,8 @@ class Written(NamedTuple):
     imports: list[Piece]
     origin: tuple[str, bytes] | None
     """The folder of a store and a pack there, when that pack holds the same value."""
+    held: list[Pack]
+    """Open imports that nothing else may hold, so that they can be sent."""
 
 
 def write(value: Any, *, whole: bool = False) -> Written:
@@ -58,10 +66,16 @@ def write(value: Any, *, whole: bool = False) -> Written:
     cut = EVERYTHING if whole else NOTHING
     while True:
         met: dict[bytes, Piece] = {}
+        held: list[Pack] = []
         roots: dict[bytes, tuple[str, bytes]] = {}
 
-        def importable(pack: Pack, cut: int = cut, met: Any = met, roots: Any = roots) -> bool:
-            piece = piece_of(pack)
+        def importable(
+            pack: Pack, cut: int = cut, met: Any = met, held: Any = held, roots: Any = roots
+        ) -> bool:
+            if isinstance(pack.owner, PackSource):
+                piece = _piece_of_source(pack, held)
+            else:
+                piece = piece_of(pack)
             if piece is not None and piece.store is not None:
                 roots[pack.root_digest] = piece.store, pack.uuid
             return piece is not None and _meet(piece, cut, met)
@@ -71,7 +85,7 @@ def write(value: Any, *, whole: bool = False) -> Written:
         level = level_of(len(writer.image))
         full = _full(closure(imports, lambda piece: piece.store is None), level)
         if full <= cut:
-            return Written(writer, imports, roots.get(writer.root_digest))
+            return Written(writer, imports, roots.get(writer.root_digest), held)
         cut = full
 
 
@@ -86,6 +100,39 @@ def piece_of(pack: Pack) -> Piece | None:
     if known is not None and known.store == path:
         return known
     return PIECES.add(Piece(pack.uuid, pack.nbytes, store=path))
+
+
+def _piece_of_source(pack: Pack, held: list[Pack]) -> Piece | None:
+    """The piece of a large pack of a head, with those that it points into; None: copy it.
+
+    Small packs of a head are many, one a version, and hold little that is alive.
+    """
+    if pack.nbytes < SMALL:
+        return None
+    pieces: dict[bytes, Piece] = {}
+    stack = [(pack, False)]
+    try:
+        while stack:
+            at, ready = stack.pop()
+            known = pieces.get(at.uuid[:8]) or PIECES.get(at.uuid)
+            if known is None and not ready:
+                stack.append((at, True))
+                stack.extend((pack.owner.pack(short), False) for short in at.imports)
+                if len(stack) > MOST_OF_SOURCE:
+                    return None
+                continue
+            piece = known or Piece(
+                at.uuid,
+                at.nbytes,
+                data=bytes(at) if at.nbytes < SMALL else None,
+                imports=[pieces[short] for short in at.imports],
+            )
+            pieces[at.uuid[:8]] = PIECES.add(piece)
+            held.append(piece.twin(at))
+    except (HeadError, PackError) as error:
+        log.info("a pack of a head can't be pointed into: %s", error)
+        return None
+    return pieces[pack.uuid[:8]]
 
 
 def _meet(piece: Piece, cut: int, met: dict[bytes, Piece]) -> bool:

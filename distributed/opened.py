@@ -8,12 +8,17 @@ cache itself keeps only the last few, since an open pack can't leave the node's 
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import OrderedDict
 
 from pstructs.packs import Pack
 
 __all__ = ["OPEN_PACKS", "OpenPacks"]
+
+IDLE = 10.0
+"""Seconds after which a pack that nothing uses is closed. Ray keeps idle workers, and what those
+have open can't leave the object store; to open a pack again takes 0.3 ms."""
 
 KEEP = 16
 """Packs that stay open although no collection uses them: enough for a task that alternates
@@ -27,12 +32,15 @@ class OpenPacks:
     ----------
     keep : int
         How many of the packs used last stay open when nothing else holds them.
+    idle : float
+        For how many seconds.
     """
 
-    def __init__(self, keep: int = KEEP) -> None:
-        self._keep = keep
+    def __init__(self, keep: int = KEEP, idle: float = IDLE) -> None:
+        self._keep, self._idle = keep, idle
         self._all: weakref.WeakValueDictionary[bytes, Pack] = weakref.WeakValueDictionary()
-        self._last: OrderedDict[bytes, Pack] = OrderedDict()
+        self._last: OrderedDict[bytes, tuple[Pack, float]] = OrderedDict()  # and when it was used
+        self._closing = False
         self._lock = threading.RLock()  # closing a pack may run a finaliser that comes back
 
     def __len__(self) -> int:
@@ -59,10 +67,29 @@ class OpenPacks:
     def use(self, pack: Pack) -> None:
         """Keep a pack open, with those that it has reached, until others were used more lately."""
         with self._lock:
-            self._last[pack.uuid] = pack
+            self._last[pack.uuid] = pack, time.monotonic()
             self._last.move_to_end(pack.uuid)
             while len(self._last) > self._keep:
                 self._last.popitem(last=False)
+            if not self._closing:
+                self._closing = True
+                threading.Thread(
+                    target=self._close_idle, name="pstructs-packs", daemon=True
+                ).start()
+
+    def _close_idle(self) -> None:
+        while True:
+            with self._lock:
+                while self._last:
+                    uuid, (_, used) = next(iter(self._last.items()))
+                    left = used + self._idle - time.monotonic()
+                    if left > 0:
+                        break
+                    del self._last[uuid]
+                else:
+                    self._closing = False
+                    return
+            time.sleep(left)
 
     def clear(self) -> None:
         """Close what nothing else holds."""

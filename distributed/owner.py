@@ -33,7 +33,7 @@ from pstructs.distributed.backend import (
     aside,
     cluster_of,
     connected,
-    fetch,
+    explained,
 )
 from pstructs.distributed.pieces import Piece, StoredPack, Travelling, arrived
 from pstructs.errors import ShareError
@@ -80,9 +80,10 @@ class PackOwner:
         self._sizes[ref.binary()] = nbytes
         self._put += nbytes
         if process is not None:
-            name = ray.get_runtime_context().get_actor_name()
+            here = ray.get_runtime_context()
+            name, actor_id = here.get_actor_name(), here.get_actor_id()
             self._kept[uuid] = (
-                [(uuid, nbytes, bool(pack.imports), None, ref, name, store, ())],
+                [(uuid, nbytes, bool(pack.imports), None, ref, name, actor_id, store, ())],
                 {process},
             )
         return ref
@@ -241,14 +242,15 @@ class Owner:
         """Call the actor and wait for the answer; errors are a `ShareError`."""
 
         def work() -> Any:
-            ref = getattr(self.look_up(), method).remote(*args)
-            return fetch(connected(), ref, timeout, _DOING[method])
+            ray, actor = connected(), self.look_up()
+            with explained(ray, timeout, _DOING[method]):  # also putting what is sent
+                return ray.get(getattr(actor, method).remote(*args), timeout=timeout)
 
         try:
             return aside(work)
         except OwnerGoneError as gone:
             self.forget()
-            gone.owner = self.name
+            gone.owner, gone.actor_id = self.name, self.actor_id
             raise
 
     def tell(self, method: str, *args: Any) -> Any:

@@ -38,7 +38,17 @@ from pstructs.distributed.opened import OPEN_PACKS
 from pstructs.errors import PackError, ShareError, StoreError
 from pstructs.packs import Pack
 
-__all__ = ["DROPS", "PIECES", "SMALL", "Piece", "StoredPack", "arrived", "closure", "departing"]
+__all__ = [
+    "DROPS",
+    "PIECES",
+    "SMALL",
+    "PackSource",
+    "Piece",
+    "StoredPack",
+    "arrived",
+    "closure",
+    "departing",
+]
 
 SMALL = 65_536
 """Bytes below which a pack travels in handles instead of being an object of its own.
@@ -48,7 +58,15 @@ of up to 100 kB with the task itself.
 """
 
 Travelling = tuple[
-    bytes, int, bool, bytes | None, Any, "str | None", "str | None", "tuple[bytes, ...]"
+    bytes,
+    int,
+    bool,
+    bytes | None,
+    Any,
+    "str | None",
+    "str | None",
+    "str | None",
+    "tuple[bytes, ...]",
 ]
 
 
@@ -66,6 +84,8 @@ class Piece:
         Of a `StoredPack`, valid in `cluster`.
     owner : str or None
         Name of the actor that put it, to ask when the reference leads nowhere.
+    actor_id : str or None
+        Which actor of that name owns the object of `ref`.
     store : str or None
         The folder of a SnapshotStore that has the pack.
     imports : dict of bytes to Piece
@@ -77,6 +97,7 @@ class Piece:
 
     __slots__ = (
         "__weakref__",
+        "actor_id",
         "cluster",
         "data",
         "derived",
@@ -104,6 +125,7 @@ class Piece:
         self.ref: Any = None
         self.cluster: str | None = None
         self.owner: str | None = None
+        self.actor_id: str | None = None
         self.store = store
         self.imports = {piece.uuid[:8]: piece for piece in imports}
         self.derived = bool(self.imports)
@@ -159,6 +181,23 @@ class Piece:
             "not connected to it. Call ray.init(address=...) with the address of that cluster "
             "first."
         )
+
+    def twin(self, pack: Pack) -> Pack:
+        """Open the bytes of a pack that is open in another way, as this piece's."""
+        return OPEN_PACKS.get(self.uuid) or self._attach(memoryview(pack))
+
+    def open_published(self, timeout: float) -> Pack:
+        """Return the pack that was put just now, and look nowhere else.
+
+        Raises
+        ------
+        PackLostError
+            Its owner has died again.
+        """
+        ref = self.ref
+        if ref is None:
+            raise PackLostError(f"publishing a pack: {self!r} was lost at once")
+        return self._take(self._get(ref, timeout))
 
     def _get(self, ref: Any, timeout: float) -> StoredPack:
         ray = connected()
@@ -228,11 +267,19 @@ class Piece:
         if self.data is None:
             self.data = other.data
         if other.ref is not None:
-            self.ref, self.cluster = other.ref, other.cluster
+            self.ref, self.cluster, self.actor_id = other.ref, other.cluster, other.actor_id
         self.owner = other.owner or self.owner
         self.store = self.store or other.store
         for short, piece in other.imports.items():
             self.imports.setdefault(short, piece)
+
+
+class PackSource:
+    """Who has opened packs that are no pieces, and can get those that they point into."""
+
+    def pack(self, key: bytes, until: float | None = None) -> Pack:
+        """The pack whose uuid begins with `key`."""
+        raise NotImplementedError
 
 
 class StoredPack:
@@ -284,9 +331,18 @@ class _Pieces:
             known.learn(piece)
             return known
 
-    def left(self, owner: str) -> list[Piece]:
-        """The pieces that lost their reference because that owner has died."""
-        lost = [p for p in self if p.large and p.owner == owner]
+    def left(self, owner: str, actor_id: str | None) -> list[Piece]:
+        """The pieces that lost their reference because that owner has died.
+
+        What its successor, of the same name, has put already is not lost.
+        """
+        lost = [
+            p
+            for p in self
+            if p.large
+            and p.owner == owner
+            and (p.ref is None or None in (actor_id, p.actor_id) or p.actor_id == actor_id)
+        ]
         for piece in lost:
             piece.ref, piece.kept = None, False
         return lost
@@ -324,6 +380,7 @@ def departing(pieces: Iterable[Piece]) -> list[Travelling]:
             None if p.data is None else bytes(p.data),
             p.ref,
             p.owner,
+            p.actor_id,
             p.store,
             () if p.large else tuple(p.imports),
         )
@@ -336,10 +393,11 @@ def arrived(travelled: list[Travelling]) -> dict[bytes, Piece]:
     ray = ray_or_none()
     cluster = None if ray is None else cluster_of(ray)
     here: dict[bytes, Piece] = {}
-    for uuid, nbytes, derived, data, ref, owner, store, shorts in travelled:
+    for uuid, nbytes, derived, data, ref, owner, actor_id, store, shorts in travelled:
         piece = Piece(
             uuid, nbytes, data=data, store=store, imports=[here[short] for short in shorts]
         )
-        piece.ref, piece.cluster, piece.owner, piece.derived = ref, cluster, owner, derived
+        piece.ref, piece.cluster, piece.derived = ref, cluster, derived
+        piece.owner, piece.actor_id = owner, actor_id
         here[uuid[:8]] = PIECES.add(piece)
     return here

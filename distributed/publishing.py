@@ -40,7 +40,16 @@ from pstructs.distributed.pieces import (
 from pstructs.errors import ShareError
 from pstructs.packs import Pack
 
-__all__ = ["flush_later", "make_reachable", "pin", "publish", "unpin", "watch", "watch_soon"]
+__all__ = [
+    "flush_later",
+    "is_watched",
+    "make_reachable",
+    "pin",
+    "publish",
+    "unpin",
+    "watch",
+    "watch_soon",
+]
 
 log = logging.getLogger("pstructs.distributed")
 
@@ -117,7 +126,8 @@ def publish(
 ) -> None:
     """Put a large pack whose imports are reachable."""
     ref = owner.put(piece, pack, timeout, keep=keep)
-    piece.ref, piece.cluster, piece.owner = ref, owner.cluster, owner.name
+    piece.ref, piece.cluster = ref, owner.cluster
+    piece.owner, piece.actor_id = owner.name, owner.actor_id
     piece.kept = piece.kept or keep
     watch(owner)
     flush_later()
@@ -181,10 +191,15 @@ _watch_lock = threading.Lock()
 def watch(owner: Owner) -> None:
     """Send packs again when that owner ends."""
     with _watch_lock:
-        if _watched.get((owner.cluster, owner.name)) == owner.actor_id:
+        if is_watched(owner):
             return
         _watched[owner.cluster, owner.name] = owner.actor_id
     owner.tell("watch").future().add_done_callback(lambda future: _ended(owner, future))
+
+
+def is_watched(owner: Owner) -> bool:
+    """Whether that owner has not ended, as far as it is known here."""
+    return _watched.get((owner.cluster, owner.name)) == owner.actor_id
 
 
 def watch_soon(name: str, piece: Piece) -> None:
@@ -227,9 +242,9 @@ def _ended(owner: Owner, future: Any) -> None:
 
 def _send_again(owner: Owner) -> None:
     owner.forget()
-    if _watched.get((owner.cluster, owner.name)) == owner.actor_id:
+    if is_watched(owner):
         _watched.pop((owner.cluster, owner.name), None)
-    lost = PIECES.left(owner.name)
+    lost = PIECES.left(owner.name, owner.actor_id)
     held = [OPEN_PACKS.get(piece.uuid) for piece in lost]  # open until all are sent
     alive = [piece for piece, pack in zip(lost, held, strict=True) if pack is not None]
     here = owner.cluster, owner.name

@@ -191,6 +191,15 @@ class _RayTasks:
                 f"the result of a task did not arrive within {DEFAULT_TIMEOUT:g} s: a node may be "
                 "unreachable, or the object store full"
             ) from error
+        except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if cause is not None and not isinstance(cause, self._ray.exceptions.RayError):
+                raise  # what a function of the caller raised
+            raise ShareError(
+                f"a part of the work could not be done, also when Ray tried again: {error}. See "
+                "whether nodes or workers die, of too little memory for instance; more "
+                "partitions= need less at a time"
+            ) from error
         return taken
 
     def stop(self, names: list[Any], late: bool) -> None:

@@ -78,7 +78,7 @@ class Client:
     def swap(self, folder: str, name: str, key: str, until: float) -> tuple[int, int, float]:
         """Count a key up until then, and some times more; acknowledged ones, and errors."""
         from pstructs.distributed import head
-        from pstructs.errors import HeadError
+        from pstructs.errors import HeadError, HeadGoneError
 
         h: Any = head(name, store=folder, timeout=10, merge=True)
         done = more = errors = 0
@@ -88,6 +88,9 @@ class Client:
                 try:
                     self.timed(lambda: count.swap(lambda v: v.set(key, v.get(key, 0) + 1)))
                     break
+                except HeadGoneError as error:  # says what to do
+                    assert error.write_id == count._write_id and "store=" in str(error)
+                    errors += 1
                 except HeadError:
                     errors += 1
                 try:  # the folder is here as well
@@ -138,7 +141,7 @@ def main(folder: str, rounds: int) -> None:
         for done, failed, took in ray.get(swapping, timeout=120):
             acknowledged, errors = acknowledged + done, errors + failed
             slowest = max(slowest, took)
-        h: Any = head("head")
+        h: Any = head("head", store=folder)
         total = sum(h.value.values())
         assert total == acknowledged, f"round {i}: {acknowledged} acknowledged, {total} there"
         h.end()

@@ -76,7 +76,7 @@ def test_a_result_is_computed_once_in_the_cluster(
 
 
 def test_the_claim_of_a_dead_process_ends(cluster: Any) -> None:
-    tier = ClusterTier(f"t-{uuid.uuid4().hex[:8]}", lease=1.5)
+    tier = ClusterTier(f"t-{uuid.uuid4().hex[:8]}", lease=1.0)
 
     class Holder:
         def hold(self, tier: Any) -> bool:
@@ -86,7 +86,7 @@ def test_the_claim_of_a_dead_process_ends(cluster: Any) -> None:
     cluster.by_value(Holder)
     holder = cluster.ray.remote(num_cpus=0)(Holder).remote()
     assert cluster.get(holder.hold.remote(tier))
-    time.sleep(tier.lease + 1)
+    time.sleep(tier.lease + 0.5)
     assert not tier.claim(digest("x"))  # it lives
     cluster.ray.kill(holder)
     begin = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import time
 from typing import Any
@@ -25,7 +26,7 @@ def complaint(handle: Any) -> str:
     """In a worker of its own: what opening says, without waiting long for others to help."""
     from pstructs.distributed import owner
 
-    owner.RECOVERY = 3.0
+    owner.RECOVERY = 1.0
     try:
         return f"no error, but {len(handle.open(timeout=10))}"
     except ShareError as error:
@@ -46,19 +47,22 @@ def kill(cluster: Any, owner: Any) -> None:
     cluster.eventually(gone)
 
 
-def share_and_go(name: str) -> bytes:
-    """In a worker that ends: share through an owner of that name, pickle the handle's names."""
+def share_and_go(name: str) -> tuple[bytes, int]:
+    """In a worker that ends: share through an owner of that name; the names, and its process."""
     from pstructs.distributed import enable
 
     enable(owner=name)
-    return pickle.dumps(share(pmap({i: i for i in range(20_000)})))
+    return pickle.dumps(share(pmap({i: i for i in range(20_000)}))), os.getpid()
 
 
 def test_packs_that_nobody_has_are_a_clear_error_in_a_reader(cluster: Any) -> None:
     name = "short-lived"
-    stored = cluster.run_in_new_worker(share_and_go, name)
-    assert cluster.run_in_new_worker(open_it, pickle.loads(stored)) == 20_000
-    time.sleep(2)  # until the processes that had it open have ended
+    stored, publisher = cluster.run_in_new_worker(share_and_go, name)
+    handle = pickle.loads(stored)
+    entries, reader = cluster.run_in_new_worker(lambda h: (open_it(h), os.getpid()), handle)
+    assert entries == 20_000
+    for process in (publisher, reader):  # none that could send it again
+        cluster.eventually(lambda process=process: not os.path.exists(f"/proc/{process}"))
     kill(cluster, Owner.attach(name))
     start = time.monotonic()
     message = cluster.run_in_new_worker(lambda stored: complaint(pickle.loads(stored)), stored)

@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import threading
 import time
 from typing import Any
 
 import pytest
 
-from pstructs import pmap
+from pstructs import pmap, pvector
 from pstructs.distributed import ShareError, parallel, share
 from pstructs.distributed.owner import Owner
 
 pytestmark = pytest.mark.ray
 
-ROUNDS = int(os.environ.get("PSTRUCTS_FAULTS", "3"))
+ROUNDS = int(os.environ.get("PSTRUCTS_FAULTS", "2"))
 N = 20_000
 LIMIT = 30.0
 
@@ -77,6 +78,20 @@ def test_sharing_survives_the_death_of_the_owner(cluster: Any) -> None:
         assert cluster.run_in_new_worker(lambda h: sum(h.open().values()), share(m)) == sum(
             m.values()
         )
+
+
+def test_sharing_survives_the_death_of_the_owner_in_mid_publish(cluster: Any) -> None:
+    dice = random.Random(3)
+    for i in range(ROUNDS):
+        Owner.connect().look_up()
+        value = pvector(range(i, 10 * N + i))  # 1.6 MB
+        killing = threading.Timer(dice.random() * 0.02, kill_owner)
+        start = time.monotonic()
+        killing.start()
+        handle = share(value, timeout=20)
+        killing.join()
+        assert time.monotonic() - start < LIMIT
+        assert cluster.run_in_new_worker(lambda h: sum(h.open()), handle) == sum(value)
 
 
 def test_work_survives_the_death_of_a_worker(cluster: Any, tmp_path: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pstructs import diff, m, pmap, pset, pvector, v
-from pstructs.distributed import Head, head, head_link
+from pstructs.distributed import Head, head, head_link, share
 from pstructs.errors import (
     HeadBusyError,
     HeadGoneError,
@@ -367,3 +367,29 @@ def test_a_head_that_does_not_answer_is_an_error_within_the_time_limit(
     if caught.value.write_id:
         h.using(write_id=caught.value.write_id).swap(add_one)
         assert h.value == {"n": 1}
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "store"])
+def test_sharing_the_value_of_a_head_sends_its_packs_once(
+    cluster: Any, new_owner: Any, name: str, tmp_path: Path, stored: bool
+) -> None:
+    def total(handle: Any) -> int:
+        return sum(handle.open().values())
+
+    n = 50_000
+    h = head(name, pmap({i: i for i in range(n)}), store=str(tmp_path) if stored else None)
+    first = share(h.value)
+    whole = new_owner.stats()["put"]
+    assert whole > 10 * n
+    assert h.swap(lambda value: value.set(-1, 1))[-1] == 1
+    second = share(h.value)
+    assert share(h.value.set(-2, 2)).open()[-2] == 2
+    assert new_owner.stats()["put"] == whole
+    changed = h.swap(lambda value: value.update(dict.fromkeys(range(0, n, 10), 0)))
+    third = share(changed)
+    assert new_owner.stats()["put"] - whole < 0.7 * whole
+    expected = [sum(range(n)), sum(range(n)) + 1, sum(changed.values())]
+    del changed
+    h.end()  # handles do not depend on the head
+    handles = [first, second, third]
+    assert [cluster.run_in_new_worker(total, handle) for handle in handles] == expected

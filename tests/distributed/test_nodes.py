@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,23 +24,34 @@ pytestmark = [
 ]
 
 
+def run(name: str, *args: str, timeout: float) -> Any:
+    """What a script says, among what Ray says of the dead nodes.
+
+    Ray writes down the address of a `Cluster`, for any `ray.init()` to join; here where nobody
+    else looks.
+    """
+    pytest.importorskip("ray")
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name(name)), *args],
+            env={**os.environ, "RAY_TMPDIR": folder},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
+    return json.loads(line)
+
+
 def test_a_pack_crosses_once_and_saved_snapshots_outlive_the_node_of_their_publisher(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("ray")
     n = 60_000
     with SnapshotStore(tmp_path / "store") as store:
         store.save(pmap({i: i for i in range(n)}))
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("three_nodes.py")), str(tmp_path / "store")],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
-    result = json.loads(line)  # among what Ray says of the dead node
+    result = run("three_nodes.py", str(tmp_path / "store"), timeout=240)
     assert [entries for entries, _ in result["read"]] == [n + 1] * 3
     assert len(result["before"]) == 1
     assert len(result["after"]) == 2  # three readers on that node, one copy; none on the third
@@ -49,24 +62,9 @@ def test_a_pack_crosses_once_and_saved_snapshots_outlive_the_node_of_their_publi
 
 
 def test_nodes_that_die_in_mid_swap_and_mid_read_lose_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     rounds = int(os.environ.get("PSTRUCTS_FAULTS", "2"))
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(Path(__file__).with_name("dying_nodes.py")),
-            str(tmp_path),
-            f"{rounds}",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60 + 60 * rounds,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
-    result = json.loads(line)
-    print(line)
+    result = run("dying_nodes.py", str(tmp_path), str(rounds), timeout=60 + 60 * rounds)
+    print(result)
     right = sum(range(20_000))
     assert result["read"]["saved"] == [right]
     # What was in no store can be gone with its publisher: that is said, and nothing wrong is read.

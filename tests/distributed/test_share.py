@@ -242,6 +242,8 @@ def test_a_pack_leaves_the_store_with_the_last_that_reaches_it(
 
 
 def test_many_versions_leave_nothing_behind(cluster: Any, new_owner: Any) -> None:
+    cluster.by_value(close_all)
+    reader = cluster.new_worker()
     m = pmap(numbers(20_000))
     dice = random.Random(3)
     most = 0
@@ -250,17 +252,32 @@ def test_many_versions_leave_nothing_behind(cluster: Any, new_owner: Any) -> Non
         handle = share(m)
         if i % 50 == 0:
             most = max(most, new_owner.stats()["packs"])
-            assert cluster.run(lambda h: len(h.open()), handle) == 20_000
+            assert cluster.get(reader.run.remote(lambda h: len(h.open()), handle)) == 20_000
     assert most < 20
     del m, handle
     close_all()
-
-    def gone() -> bool:
-        cluster.close_workers()  # two of them at a time, and there may be more
-        return bool(new_owner.stats()["packs"] == 0)
-
-    cluster.eventually(gone)
+    cluster.ray.kill(reader)
+    cluster.eventually(lambda: new_owner.stats()["packs"] == 0)
     assert new_owner.stats()["kept"] == 0
+
+
+def test_a_worker_closes_what_it_has_not_used_for_a_while(cluster: Any, new_owner: Any) -> None:
+    class Idle:
+        def read(self, handle: Any) -> int:
+            from pstructs.distributed.opened import OPEN_PACKS
+
+            OPEN_PACKS._idle = 0.2
+            return len(handle.open())
+
+    cluster.by_value(Idle)
+    idle = cluster.ray.remote(num_cpus=0)(Idle).remote()
+    handle = share(pmap(numbers(20_000)))
+    assert cluster.get(idle.read.remote(handle)) == 20_000
+    assert new_owner.stats()["packs"] == 1
+    del handle
+    close_all()
+    cluster.eventually(lambda: new_owner.stats()["packs"] == 0)
+    cluster.ray.kill(idle)
 
 
 def test_a_version_of_a_released_map_is_shared_whole(cluster: Any) -> None:

@@ -99,7 +99,7 @@ def test_a_store_that_is_gone_as_well_is_a_clear_error(cluster: Any, folder: str
     def complaint(names: bytes) -> str:
         from pstructs.distributed import owner
 
-        owner.RECOVERY = 3.0  # nobody will help
+        owner.RECOVERY = 1.0  # nobody will help
         with pytest.raises(ShareError) as caught:
             pickle.loads(names).open()
         return str(caught.value)

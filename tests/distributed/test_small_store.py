@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.ray
+COUNT = 12  # 96 MB in a store of 80
 
 
-def test_more_packs_than_the_object_store_holds_are_all_readable() -> None:
-    pytest.importorskip("ray")
-    count = 12  # 96 MB in a store of 80
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("small_store.py")), str(count)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    result = json.loads(done.stdout.splitlines()[-1])
-    expected = [sum(range(i, i + 1000)) for i in range(count)]
-    assert result["sums"] == expected
-    assert result.get("held") == expected or "object store" in result["full"]
-    assert result["after"] == expected[0]
+@pytest.mark.script("small_store.py", "spill", str(COUNT))
+def test_more_packs_than_the_object_store_holds_are_all_readable(script: Any) -> None:
+    expected = [sum(range(i, i + 1000)) for i in range(COUNT)]
+    assert script["sums"] == expected
+    assert script.get("held") == expected or "object store" in script["full"]
+    assert script["after"] == expected[0]
+
+
+@pytest.mark.script("small_store.py", "fill")
+def test_a_full_object_store_refuses_a_pack_soon_and_loses_none_of_the_others(script: Any) -> None:
+    for error in (script["full"], script["still"]):
+        assert "object store is full" in error and "release()" in error
+    assert "object store is full" in script["head"]
+    assert script["counter"] == 1
+    assert script["seconds"] < 40
+    assert script["passed"] == sum(range(10))
+    assert len(script["sums"]) >= 4
+    assert script["sums"] == [sum(range(i, i + 1000)) for i in range(1, len(script["sums"]) + 1)]
+    assert script["after"] == sum(range(1000))  # there is room after a release

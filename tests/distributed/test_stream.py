@@ -136,7 +136,7 @@ def test_a_stream_with_a_store_survives_the_death_of_its_actor(
     stream = Stream(name, store=str(tmp_path), timeout=60)
     consumer = stream.consumer("c")
     got: list[int] = []
-    for i in range(30):
+    for i in range(20):
         stream.append([i], write_id=f"event {i}")
         if i % 10 == 5:
             actor = cluster.ray.get_actor(f"head-{name}", namespace="pstructs")
@@ -144,11 +144,11 @@ def test_a_stream_with_a_store_survives_the_death_of_its_actor(
             stream.append([i], write_id=f"event {i}")  # sent again
         got += consumer.poll()
         consumer.commit()
-    assert got == list(range(30))
+    assert got == list(range(20))
     stream.end()
     again = Stream(name, store=str(tmp_path))
-    assert list(again.read(0)) == list(range(30))
-    assert again.offsets == {"c": 30}
+    assert list(again.read(0)) == list(range(20))
+    assert again.offsets == {"c": 20}
 
 
 def test_the_offset_of_an_append_is_behind_its_own_events(name: str) -> None:
