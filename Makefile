@@ -203,7 +203,7 @@ syscalls: $(VENV)/.has-test build
 
 writers: $(VENV)/.has-test build
 	PSTRUCTS_WRITERS=$(WRITERS) PSTRUCTS_COMMITS=$(COMMITS) \
-		$(BIN)/python -m pytest -s tests/cache/test_store_writers.py $(ARGS)
+		$(BIN)/python -m pytest $(UNHURRIED) -s tests/cache/test_store_writers.py $(ARGS)
 
 faults: $(VENV)/.has-test build
 	PSTRUCTS_FAULTS=$(FAULTS) PSTRUCTS_NODES=1 PSTRUCTS_SHARED_VERSIONS=10000 \
