@@ -44,22 +44,35 @@ def after_fork(thing: Forked, *locks: threading.RLock) -> None:
 
 
 class Gate:
-    """Lets in any number of threads, any number of times, and a fork when they are all out."""
+    """Lets in any number of threads, any number of times, and a fork when they are all out.
+
+    A thread first says that it is in and then looks whether a fork has shut the gate; the fork
+    first shuts it and then looks who is in. So at least one of them sees the other, and threads
+    need no lock as long as nobody forks.
+    """
 
     def __init__(self) -> None:
-        self._mine = threading.local()
-        self._changed = threading.Condition()
-        self._count = 0  # threads within
+        self._inside: dict[int, int] = {}  # thread to how often it went in
         self._shut = False
+        self._changed = threading.Condition()
 
     def __enter__(self) -> None:
-        depth = getattr(self._mine, "depth", 0)
-        if not depth:
-            with self._changed:
-                while self._shut:
-                    self._changed.wait()
-                self._count += 1
-        self._mine.depth = depth + 1
+        me, inside = threading.get_ident(), self._inside
+        depth = inside.get(me, 0)
+        inside[me] = depth + 1
+        if self._shut and not depth:
+            self._wait(me)
+
+    def _wait(self, me: int) -> None:
+        """Step back until the fork is done."""
+        with self._changed:
+            while self._shut:
+                del self._inside[me]
+                self._changed.notify_all()
+                try:
+                    self._changed.wait_for(lambda: not self._shut)
+                finally:
+                    self._inside[me] = 1
 
     def __exit__(
         self,
@@ -67,22 +80,25 @@ class Gate:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._mine.depth -= 1
-        if not self._mine.depth:
+        me, inside = threading.get_ident(), self._inside
+        depth = inside[me] - 1
+        if depth:
+            inside[me] = depth
+            return
+        del inside[me]
+        if self._shut:
             with self._changed:
-                self._count -= 1
-                if self._shut:
-                    self._changed.notify_all()
+                self._changed.notify_all()
 
     def has_me(self) -> bool:
         """Whether this thread is within."""
-        return getattr(self._mine, "depth", 0) > 0
+        return threading.get_ident() in self._inside
 
     def shut(self) -> None:
         """Let nobody in, and wait until no other thread is within, or for 20 s."""
         with self._changed:
             self._shut = True
-            self._changed.wait_for(lambda: self._count <= self.has_me(), _PATIENCE)
+            self._changed.wait_for(lambda: len(self._inside) <= self.has_me(), _PATIENCE)
 
     def open(self) -> None:
         """Let threads in again."""
@@ -92,8 +108,10 @@ class Gate:
 
     def renew(self) -> None:
         """Open the gate of a child, which has one thread."""
+        me = threading.get_ident()
         self._changed = threading.Condition()
-        self._count, self._shut = int(self.has_me()), False
+        self._inside = {me: self._inside[me]} if self.has_me() else {}
+        self._shut = False
 
 
 #: Around all that a store does with SQLite.

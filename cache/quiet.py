@@ -7,9 +7,9 @@ since Python closes the connections of the threads that are gone.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 from pstructs.cache.forks import INSIDE
@@ -17,42 +17,34 @@ from pstructs.cache.forks import INSIDE
 __all__ = ["QuietConnection", "connect"]
 
 
-class _QuietCursor(sqlite3.Cursor):
-    """A cursor whose steps are within the gate, each of its own: it may live on between them."""
+class _Result:
+    """What a statement gave: the part of a cursor that stores use."""
 
-    def execute(self, *args: Any) -> _QuietCursor:
-        with INSIDE:
-            return super().execute(*args)
+    __slots__ = ("_rows", "rowcount")
+
+    def __init__(self, rows: list[Any], rowcount: int) -> None:
+        self._rows, self.rowcount = iter(rows), rowcount
 
     def fetchone(self) -> Any:
-        with INSIDE:
-            return super().fetchone()
+        return next(self._rows, None)
 
     def fetchall(self) -> list[Any]:
-        with INSIDE:
-            return super().fetchall()
+        return list(self._rows)
 
-    def __next__(self) -> Any:
-        with INSIDE:
-            return super().__next__()
-
-    def __del__(self) -> None:  # a statement that has more rows is taken back here
-        with INSIDE, contextlib.suppress(sqlite3.ProgrammingError):  # of another thread
-            super().close()
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
 
 
 class QuietConnection(sqlite3.Connection):
     """A connection that is within the gate whenever it works."""
 
-    def cursor(self, *args: Any) -> Any:
-        """Return a cursor that is within the gate whenever it works."""
-        return super().cursor(_QuietCursor)
-
     def execute(self, *args: Any) -> Any:
-        """Run a statement: what a thread begins within the gate, it uses up there."""
-        if INSIDE.has_me():
+        """Run a statement to its end, so that no cursor lives on outside the gate."""
+        if INSIDE.has_me():  # and uses up there what it begins
             return super().execute(*args)
-        return self.cursor().execute(*args)  # Python's own method may go past the cursor's
+        with INSIDE:
+            cursor = super().execute(*args)
+            return _Result(cursor.fetchall(), cursor.rowcount)
 
     def close(self) -> None:
         """Close the connection, within the gate."""
