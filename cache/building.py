@@ -175,12 +175,8 @@ class Building(Saving):
             if builder.runs:
                 builder.sort()
                 pack.spill(builder.spill)
-            more = True
-            with folder.errors:
-                builder.merge(memory // 2)
-            while more:
-                with folder.errors:  # of the disk that the runs are read from
-                    more = builder.grow(BATCH)
+            builder.merge(memory // 2)
+            while builder.grow(BATCH):
                 tell(builder.taken, builder.count)
             header = builder.finish()
             tell(builder.taken, builder.count)

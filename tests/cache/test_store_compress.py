@@ -6,6 +6,7 @@ import builtins
 import os
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -391,7 +392,8 @@ def test_a_reader_that_was_about_to_open_the_old_file_looks_again(folder, monkey
             found = where(self, key, con)
             with monkeypatch.context() as patch:
                 patch.setattr(folders.Folder, "where", where)
-                next(acts, lambda: None)()
+                with ThreadPoolExecutor(1) as elsewhere:
+                    elsewhere.submit(next(acts, lambda: None)).result()
             return found
 
         for act in (store.compress, store.decompress):
