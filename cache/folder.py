@@ -433,7 +433,7 @@ class Folder:
                 return 0
         # under the write lock: a transfer may bring a pack back under its old name
         with self.transaction(sync=True) as con:
-            orphans = pending.stale(con)
+            orphans = pending.stale(con, self.catalog.damaged)
             for pack in orphans:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.disk.filename(pack)[1])

@@ -19,7 +19,9 @@ import os
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from functools import cache
+from typing import NoReturn
 
 __all__ = ["LEASE_SECONDS", "add", "drop", "is_dead", "owner", "stale"]
 
@@ -92,10 +94,16 @@ def drop(con: sqlite3.Connection, pack: bytes, state: int = WRITING) -> bool:
     return done.rowcount == 1
 
 
-def stale(con: sqlite3.Connection) -> list[bytes]:
-    """Mark the rows of dead owners as being swept, in the caller's transaction; return them."""
+def stale(con: sqlite3.Connection, damaged: Callable[[str], NoReturn]) -> list[bytes]:
+    """Mark the rows of dead owners as being swept, in the caller's transaction; return them.
+
+    `damaged` is told of a row that no process writes.
+    """
     found = []
     for pack, who, lease, state in con.execute("SELECT * FROM pstructs_pending").fetchall():
+        kinds = (type(pack), type(who), type(lease), type(state))
+        if kinds != (bytes, str, int, int) or len(pack) != 16:
+            damaged(f"the catalog's row of a pack that is being written ({pack!r:.60}) is damaged")
         if state == SWEEPING or is_dead(who, lease):
             con.execute("UPDATE pstructs_pending SET state = ? WHERE pack = ?", (SWEEPING, pack))
             found.append(pack)

@@ -177,6 +177,16 @@ def test_a_changed_catalog_is_told(sample: Sample, copy: Path, change: str) -> N
         store.verify()
 
 
+@pytest.mark.parametrize("row", ["zeroblob(16), zeroblob(8), 0, 0", "zeroblob(3), 'me 1 2', 0, 0"])
+def test_a_damaged_row_of_a_pack_being_written_is_told(copy: Path, row: str) -> None:
+    files = sorted(copy.glob("packs/*"))
+    with closing(sqlite3.connect(copy / "cache.db")) as con, con:
+        con.execute(f"INSERT INTO pstructs_pending VALUES ({row})")
+    with pytest.raises(StoreDamagedError, match="being written"):
+        SnapshotStore(copy)
+    assert sorted(copy.glob("packs/*")) == files
+
+
 def test_a_lost_head_is_not_taken_for_a_new_one(copy: Path) -> None:
     with closing(sqlite3.connect(copy / "cache.db")) as con, con:
         con.execute("DELETE FROM pstructs_head")
