@@ -30,3 +30,8 @@ class Ticks:
 
 def states(history: History[Any]) -> list[Any]:
     return [step.state for step in history.path()]
+
+
+def numbers(history: History[Any]) -> list[int]:
+    """Return the numbers of all steps."""
+    return [step.number for step in history]
