@@ -59,6 +59,7 @@ _CHECKPOINT_PAGES = 4000
 _BY_KEY = (
     "SELECT key, raw, mode, filename, value, size FROM Cache WHERE key BETWEEN ? AND ? LIMIT 2"
 )
+_LISTED = "SELECT 1 FROM Cache WHERE key = ? AND filename = ?"
 _INSERT = (
     "INSERT INTO Cache (key, raw, store_time, expire_time, access_time, access_count, tag, size,"
     " mode, filename, value) VALUES (?, 1, 0, NULL, 0, 0, 'pack', ?, ?, ?, ?)"
@@ -435,8 +436,11 @@ class Folder:
         with self.transaction(sync=True) as con:
             orphans = pending.stale(con, self.catalog.damaged)
             for pack in orphans:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.disk.filename(pack)[1])
+                name, path = self.disk.filename(pack)
+                # a row with a flipped bit may name a pack that was committed
+                if not con.execute(_LISTED, (pack, name)).fetchone():
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path)
                 pending.drop(con, pack, pending.SWEEPING)
             if orphans:
                 sync_folder(os.path.join(self.path, PACK_FOLDER))

@@ -42,6 +42,7 @@ _FILENAME = "SELECT filename FROM Cache WHERE key = ?"
 _MINE = "SELECT 1 FROM pstructs_recoding WHERE pack = ? AND owner = ?"
 _RENAME = "UPDATE Cache SET filename = ? WHERE key = ? AND filename = ?"
 _at_work: dict[tuple[str, bytes], object] = {}  # what threads replace: store and pack, and by whom
+os.register_at_fork(after_in_child=_at_work.clear)  # a child has none of the threads
 _PENDING = "SELECT 1 FROM pstructs_pending WHERE pack = ?"
 
 

@@ -187,6 +187,16 @@ def test_a_damaged_row_of_a_pack_being_written_is_told(copy: Path, row: str) -> 
     assert sorted(copy.glob("packs/*")) == files
 
 
+def test_a_sweep_leaves_the_file_of_a_pack_that_was_committed(copy: Path) -> None:
+    with closing(sqlite3.connect(copy / "cache.db")) as con, con:
+        ((pack,),) = con.execute("SELECT key FROM Cache WHERE filename IS NOT NULL LIMIT 1")
+        con.execute("INSERT INTO pstructs_pending VALUES (?, 'nobody 1 2', 0, 0)", (pack,))
+    with SnapshotStore(copy) as store:
+        assert store.verify().swept == 1
+        for version in store.versions:
+            store.load(version)
+
+
 def test_a_lost_head_is_not_taken_for_a_new_one(copy: Path) -> None:
     with closing(sqlite3.connect(copy / "cache.db")) as con, con:
         con.execute("DELETE FROM pstructs_head")
